@@ -1,0 +1,147 @@
+"""Every interface of k8sdns: who calls it, who owns what, what may be raised, whether it is hot.
+
+A thing that a directive adds to a server block is filed under each of these that it provides.
+"Hot" means called for every query: such a method must not block, allocate without bound, log in
+the ordinary case, or look anything up by text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from twisted.internet.defer import Deferred
+
+    from k8sdns.answers import Answer, Question
+    from k8sdns.records import Record
+
+# ruff: noqa: N805 - methods of zope interfaces have no self
+
+
+class IAuthority(Interface):
+    """Answers questions; the chain asks its authorities one after another. Hot."""
+
+    word = Attribute("The directive that made it, as metrics and logs name it (str).")
+
+    def answer(question: Question) -> Answer | None | Deferred[Answer | None]:
+        """Return the Answer, or None for "not mine, ask the next", or a Deferred of either.
+
+        Return the Answer itself whenever it is at hand; a Deferred costs time. May raise
+        `k8sdns.errors.QueryError`, which becomes its RCODE; any other exception is a bug and
+        becomes SERVFAIL for this query, logged and counted. The Answer belongs to everybody
+        afterwards: never change one.
+        """
+
+
+class IRemoteAuthority(IAuthority):
+    """An authority whose answers come over the network: what `cache` wraps, live data never."""
+
+
+class IStage(Interface):
+    """Stands around everything below it in the plugin order. Hot."""
+
+    def respond(question: Question, rest: Any) -> Answer | Deferred[Answer]:
+        """Answer `question`; ``rest(question)`` asks everything below and returns the same kind.
+
+        Call `rest` once, several times (autopath) or never (acl). `rest` never raises and never
+        returns None: what went wrong below is an Answer with its `error` set. To change the
+        question pass `question.changed(...)`: the Answer that comes back is safe to give to any
+        question. `k8sdns.answers.SILENT` means that no reply is sent. Use
+        `k8sdns.server.chain.then` to go on with an Answer or a Deferred alike.
+        """
+
+
+class IObserver(Interface):
+    """Sees every reply of its block just before it is sent. Hot."""
+
+    def saw(question: Question, answer: Answer, elapsed: float, size: int) -> None:
+        """Take note of one reply: `elapsed` in seconds, `size` the octets of the reply (0: none sent).
+
+        `question` is the client's own; exceptions are logged and go no further.
+        """
+
+
+class IRotation(Interface):
+    """Chooses which record of a rotatable answer comes first. Hot; one a block."""
+
+    def first(question: Question, answer: Answer) -> int:
+        """Return the index, below ``answer.rotation``, of the record to begin with."""
+
+
+class IReadiness(Interface):
+    """Something that may not be ready yet; asked by `ready` and by the start of the server."""
+
+    word = Attribute("The directive it speaks for (str).")
+
+    def waits_for() -> str:
+        """Return what is missing, in words for people; "" when ready."""
+
+
+class ILookup(Interface):
+    """Asks the whole server a question on behalf of a query: the listener's routing from its top."""
+
+    def lookup(question: Question, qname: bytes, qtype: int) -> Answer | Deferred[Answer]:
+        """Answer (qname, qtype) as if the client of `question` had asked it.
+
+        `qname` is wire form in any case. Never raises; too deep a recursion is SERVFAIL.
+        """
+
+
+class IRouting(Interface):
+    """Watches the choice of block: `view` says whether a query may enter. Hot where used."""
+
+    name = Attribute("The view's name, for the `view` label of metrics (str).")
+
+    def admits(question: Question) -> bool:
+        """Tell whether the query may enter the block."""
+
+
+class IMetadata(Interface):
+    """Publishes labels about a query (`metadata` collects them before routing ends)."""
+
+    def describe(question: Question, labels: dict[str, str]) -> None:
+        """Add ``directive/label`` keys and their values to `labels`."""
+
+
+class ITransferable(Interface):
+    """A source of zones that can be transferred whole (RFC 5936)."""
+
+    def zone_serial(zone: bytes) -> int | None:
+        """Return the serial of a zone that this source is authoritative for, else None."""
+
+    def zone_records(zone: bytes) -> Iterator[Record]:
+        """Yield the records of the zone, SOA first and SOA last."""
+
+    def zones() -> tuple[bytes, ...]:
+        """Return the zones it can transfer."""
+
+
+class ISearchPath(Interface):
+    """Knows the search list of a client, for autopath."""
+
+    def search_path(question: Question) -> tuple[bytes, ...]:
+        """Return the suffixes that the client's resolver would try, in order; () if unknown."""
+
+
+class ISink(Interface):
+    """Where every source of cluster objects ends; the Store provides it."""
+
+    def upsert(thing: Any) -> None:
+        """Take a Service, EndpointSlice, Pod or Namespace; an equal object changes nothing."""
+
+    def delete(kind: str, namespace: str, name: str) -> None:
+        """Forget one object; an unknown key is nothing. A namespace's own `namespace` is ""."""
+
+    def listing(kind: str) -> None:
+        """A full listing of `kind` begins: mark what is known."""
+
+    def listed(kind: str) -> None:
+        """The listing is complete: sweep what it did not name; `kind` is synced."""
+
+    def stale(kind: str) -> None:
+        """Contact with the source was lost; what is known stays."""
