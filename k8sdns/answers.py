@@ -42,6 +42,14 @@ class Peer(NamedTuple):
     port: int
 
 
+def peer_of(address: tuple[Any, ...]) -> Peer:
+    """Return the Peer of a socket address; ``::ffff:192.0.2.1`` is unmapped (RFC 4291 §2.5.5.2)."""
+    host = address[0]
+    if host.startswith("::ffff:") and "." in host:
+        host = host[7:]
+    return Peer(host, address[1])
+
+
 class Edns(NamedTuple):
     """The OPT record of a query (RFC 6891 §6.1)."""
 
@@ -69,10 +77,9 @@ class Question:
     wire: bytes = b""
     edns: Edns | None = None
     size: int = 0  # octets of the query message
-    peer: Peer = Peer("127.0.0.1", 0)
-    protocol: str = "udp"  # "udp" or "tcp", as metrics and log say it
-    is_stream: bool = False  # answers are not bound by a datagram's size
-    local: Peer = Peer("", 0)
+    address: tuple[Any, ...] = ("127.0.0.1", 0)  # the client's, as the socket gave it
+    local_address: tuple[Any, ...] = ("", 0)  # ours, as the socket gave it; "" for a wildcard
+    is_stream: bool = False  # came over TCP, TLS or HTTPS: no datagram bounds the answer
     server: Any = None  # the listener's server, for lookups that re-enter its routing
     message: bytes = b""  # the query as it came
     zone: bytes | None = None  # the zone in which an authority matched the name ...
@@ -101,6 +108,21 @@ class Question:
     @property
     def opcode(self) -> int:
         return (self.flags >> 11) & 0xF
+
+    @property
+    def protocol(self) -> str:
+        """``udp`` or ``tcp``, as metrics and log say it."""
+        return "tcp" if self.is_stream else "udp"
+
+    @property
+    def peer(self) -> Peer:
+        """Who asked; an IPv4 peer of a dual-stack socket is shown as IPv4."""
+        return peer_of(self.address)
+
+    @property
+    def local(self) -> Peer:
+        """Where the query arrived."""
+        return peer_of(self.local_address)
 
     @property
     def is_lower(self) -> bool:
@@ -160,18 +182,19 @@ class Rendered(NamedTuple):
     ends: tuple[int, ...]  # end offset in `body` of every record, all sections in order
     sections: tuple[int, int, int]  # how many records each section has
     echoes_case: bool  # holds names that repeat the question's letters outside pointers
+    span: tuple[int, int]  # (first, count) of the address records that may be given in any order
 
 
 class Answer:
     """What an authority says: an RCODE, flags, three sections; immutable once made.
 
-    OPT, RD and CD come from the question, never from here. `rotation` is how many records at
-    the front of the answer section may be given in any order (0: none). `source` is the word of
-    the directive that made it. `options` are EDNS options (code, octets) for the reply.
+    OPT, RD and CD come from the question, never from here. `source` is the word of the directive
+    that made it. `options` are EDNS options (code, octets) for the reply. `error` is what went
+    wrong, for `errors` to log.
     """
 
     __slots__ = (
-        "answer", "authority", "additional", "rcode", "flags", "options", "source", "rotation",
+        "answer", "authority", "additional", "rcode", "flags", "options", "source",
         "error", "_rendered",
     )  # fmt: skip
 
@@ -188,7 +211,6 @@ class Answer:
         ad: bool = False,
         options: tuple[tuple[int, bytes], ...] = (),
         source: str = "",
-        rotation: int = 0,
         error: QueryError | None = None,
     ) -> None:
         self.answer = answer
@@ -198,7 +220,6 @@ class Answer:
         self.flags = QR | (AA * aa) | (TC * tc) | (RA * ra) | (AD * ad) | (rcode & 0xF)
         self.options = options
         self.source = source
-        self.rotation = rotation
         self.error = error
         self._rendered: Rendered | None = None
 
@@ -237,15 +258,11 @@ class Answer:
         arguments: dict[str, Any] = {
             "answer": self.answer, "authority": self.authority, "additional": self.additional,
             "rcode": self.rcode, "aa": self.aa, "tc": self.tc, "ra": self.ra, "ad": self.ad,
-            "options": self.options, "source": self.source, "rotation": self.rotation,
+            "options": self.options, "source": self.source,
             "error": self.error,
         }  # fmt: skip
         arguments.update(changes)
         return Answer(**arguments)
-
-    def detached(self) -> Answer:
-        """Return an equal Answer that can stand behind any question."""
-        return self
 
     def uncompressed_size(self, question: Question) -> int:
         """Return the octets of the message without compression and OPT, as CoreDNS measures replies."""
@@ -309,7 +326,7 @@ def nxdomain(soa: Record | None = None, **arguments: Any) -> Answer:
 
 def failed(error: QueryError, source: str = "") -> Answer:
     """Return the Answer that an error of ours becomes; `errors` logs its text."""
-    options = ()
+    options: tuple[tuple[int, bytes], ...] = ()
     if error.ede is not None:
         code, text = error.ede
         options = (extended_error(code, text),)
@@ -338,7 +355,22 @@ def render(
         tuple(writer.ends),
         sections,
         writer.echoes_case,
+        _address_span(writer, sections[0]),
     )
+
+
+def _address_span(writer: _SectionWriter, answers: int) -> tuple[int, int]:
+    """Find the addresses of the answer section that can change places.
+
+    Each must begin with a pointer: where the first of them spells its owner out, the others
+    point at it, and pointers lead back only.
+    """
+    flags = writer.movable[:answers]
+    if True not in flags:
+        return (0, 0)
+    first = flags.index(True)
+    rest = flags[first:]
+    return first, rest.index(False) if False in rest else len(rest)
 
 
 class _SectionWriter:
@@ -347,6 +379,7 @@ class _SectionWriter:
     def __init__(self, question: Question) -> None:
         self.body = bytearray()
         self.ends: list[int] = []
+        self.movable: list[bool] = []
         self.echoes_case = False
         self._question = question
         self._start = QUESTION_OFFSET + len(question.wire)
@@ -369,7 +402,10 @@ class _SectionWriter:
 
     def _add(self, record: Record) -> None:
         body = self.body
+        start = len(body)
         self._name(record.owner)
+        is_address = record.rtype in (records.A, records.AAAA)
+        self.movable.append(is_address and body[start] >= 0xC0)
         place = records.NAMES_IN_RDATA.get(record.rtype)
         rdata = record.rdata
         if place is None:

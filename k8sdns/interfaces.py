@@ -52,7 +52,7 @@ class IStage(Interface):
         returns None: what went wrong below is an Answer with its `error` set. To change the
         question pass `question.changed(...)`: the Answer that comes back is safe to give to any
         question. `k8sdns.answers.SILENT` means that no reply is sent. Use
-        `k8sdns.server.chain.then` to go on with an Answer or a Deferred alike.
+        `k8sdns.waiting.then` to go on with an Answer or a Deferred alike.
         """
 
 
@@ -69,8 +69,8 @@ class IObserver(Interface):
 class IRotation(Interface):
     """Chooses which record of a rotatable answer comes first. Hot; one a block."""
 
-    def first(question: Question, answer: Answer) -> int:
-        """Return the index, below ``answer.rotation``, of the record to begin with."""
+    def first(question: Question, answer: Answer, count: int) -> int:
+        """Return which of `count` interchangeable address records comes first, 0 to count - 1."""
 
 
 class IReadiness(Interface):
