@@ -82,6 +82,7 @@ class Question:
     is_stream: bool = False  # came over TCP, TLS or HTTPS: no datagram bounds the answer
     server: Any = None  # the listener's server, for lookups that re-enter its routing
     message: bytes = b""  # the query as it came
+    route_zone: bytes = names.ROOT  # the block's key that the query matched
     zone: bytes | None = None  # the zone in which an authority matched the name ...
     zone_at: int = 0  # ... and where it begins in `qname`
     depth: int = 0  # how many self-lookups led here

@@ -1,0 +1,106 @@
+"""A server block: stages around a chain, and those who watch the replies.
+
+Owns what the directives of one block installed, and the one place where failures become Answers.
+A bug met while answering costs that query a SERVFAIL; it is counted and logged, and the server
+goes on. Refuses to know sockets and octets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from k8sdns import answers
+from k8sdns.answers import Answer, Question
+from k8sdns.errors import NoNextAuthority, QueryError, ServerFailure
+from k8sdns.interfaces import IAuthority, IObserver, IRotation, IRouting, IStage
+from k8sdns.server.chain import Chain
+
+if TYPE_CHECKING:
+    from k8sdns.metrics import Counts
+
+log = Logger()
+
+Answered: TypeAlias = "Answer | Deferred[Answer]"
+Respond: TypeAlias = Callable[[Question], Answered]
+
+NOT_READY = 14  # Extended DNS Error codes (RFC 8914 §4)
+OTHER_ERROR = 0
+
+
+class ServerBlock:
+    """What one block of a Corefile came to; `respond` answers a question and never raises.
+
+    `things` are what its directives added, in plugin order.
+    """
+
+    def __init__(self, things: Sequence[Any], panics: Counts, words: Sequence[str] = ()) -> None:
+        self._things = tuple(things)
+        self._panics = panics
+        self._last_word = words[-1] if words else ""
+        self.is_empty = not words
+        self.chain = Chain(self.all(IAuthority))
+        self.observers: tuple[Any, ...] = tuple(each.saw for each in self.all(IObserver))
+        self.rotation: Any = next(iter(self.all(IRotation)), None)
+        self.routings: tuple[Any, ...] = tuple(self.all(IRouting))
+        self.respond: Respond = self._compiled(self.all(IStage))
+
+    def all(self, interface: Any) -> list[Any]:
+        """Return what provides `interface`, in plugin order."""
+        return [thing for thing in self._things if interface.providedBy(thing)]
+
+    def _compiled(self, stages: Iterable[Any]) -> Respond:
+        """Wrap the stages around the chain, the first one outermost."""
+        respond: Respond = self._ask_chain
+        for stage in reversed(list(stages)):
+            respond = self._around(stage.respond, respond)
+        return respond
+
+    def _around(self, stage: Callable[[Question, Respond], Answered], rest: Respond) -> Respond:
+        def respond(question: Question) -> Answered:
+            try:
+                result = stage(question, rest)
+            except Exception:
+                return self._failed(Failure(), question)
+            if isinstance(result, Deferred):
+                result.addErrback(self._failed, question)
+            return result
+
+        return respond
+
+    def _ask_chain(self, question: Question) -> Answered:
+        try:
+            result = self.chain.answer(question)
+        except Exception:
+            return self._failed(Failure(), question)
+        if result is None:
+            return self._nobody()
+        if isinstance(result, Deferred):
+            return result.addCallback(self._or_nobody).addErrback(self._failed, question)
+        return result
+
+    def _or_nobody(self, result: Answer | None) -> Answer:
+        return self._nobody() if result is None else result
+
+    def _nobody(self) -> Answer:
+        return answers.failed(NoNextAuthority(f"plugin/{self._last_word}: no next plugin found"))
+
+    def _failed(self, failure: Failure, question: Question) -> Answer:
+        error = failure.value
+        if isinstance(error, QueryError):
+            return answers.failed(error)
+        if isinstance(error, CancelledError):
+            return answers.failed(ServerFailure("gave up waiting for an answer"))
+        self._panics.add()
+        log.failure(
+            "Recovered from a bug while answering {name} {type} for {client}",
+            failure,
+            name=question.name_text,
+            type=question.qtype,
+            client=question.peer.host,
+        )
+        return answers.failed(ServerFailure(f"{type(error).__name__}: {error}"))

@@ -1,0 +1,49 @@
+"""The chain of authorities of one server block: the first that says something answers.
+
+Owns the order of asking. It *is* a `twisted.names.resolve.ResolverChain`, so stock Twisted code
+can use a block as a resolver; our own queries take `answer`, which makes no Deferred that it
+does not need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from twisted.internet.defer import Deferred
+from twisted.names.resolve import ResolverChain
+
+from k8sdns.answers import Answer, Question
+
+if TYPE_CHECKING:
+    from k8sdns.interfaces import IAuthority
+
+Asked: TypeAlias = "Answer | None | Deferred[Answer | None]"
+Ask: TypeAlias = Callable[[Question], Asked]
+
+
+class Chain(ResolverChain):
+    """Authorities in plugin order; each also provides Twisted's IResolver."""
+
+    def __init__(self, authorities: Sequence[IAuthority]) -> None:
+        super().__init__(list(authorities))
+        self.authorities = tuple(authorities)
+        self._asks: tuple[Ask, ...] = tuple(each.answer for each in authorities)
+
+    def answer(self, question: Question) -> Asked:
+        """Ask one authority after another; None if nobody knows."""
+        return self._ask_from(0, question)
+
+    def _ask_from(self, index: int, question: Question) -> Asked:
+        for ask in self._asks[index:] if index else self._asks:
+            index += 1
+            result = ask(question)
+            if result is None:
+                continue
+            if isinstance(result, Deferred):
+                return result.addCallback(self._or_next, index, question)
+            return result
+        return None
+
+    def _or_next(self, result: Answer | None, index: int, question: Question) -> Asked:
+        return self._ask_from(index, question) if result is None else result

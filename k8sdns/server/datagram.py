@@ -1,0 +1,153 @@
+"""UDP: a port that drains its socket and answers in place.
+
+Owns receiving and sending. Twisted's own UDP port makes three calls a datagram and reads at most
+a few a wake-up; here one wake-up serves up to `BATCH` queries with the socket's own methods.
+Refuses to know what a datagram says.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from k8sdns.server import sockets
+
+log = Logger()
+
+BATCH = 128  # datagrams a wake-up; bounds how long other descriptors wait
+MAX_QUERY_OCTETS = 4096  # longer ones are cut by the kernel and then FORMERR
+_CONTROL_OCTETS = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(12)
+
+Reply: TypeAlias = "bytes | None"
+Respond: TypeAlias = Callable[[bytes, tuple[Any, ...], tuple[Any, ...]], "Reply | Deferred[Reply]"]
+
+
+@implementer(IReadDescriptor)
+class DatagramPort:
+    """One UDP socket on a reactor; `respond(message, address, local_address)` answers."""
+
+    def __init__(
+        self, sock: socket.socket, respond: Respond, reactor: IReactorFDSet, name: str = ""
+    ) -> None:
+        self._socket = sock
+        self._respond = respond
+        self._reactor = reactor
+        self._name = name
+        self._local = sock.getsockname()
+        self.lost_replies = 0
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._reactor.addReader(self)
+
+    def stop(self) -> None:
+        """Read no more; the socket stays open until `close`."""
+        self._reactor.removeReader(self)
+
+    def close(self) -> None:
+        """Stop, and close the socket."""
+        self.stop()
+        self._socket.close()
+
+    def respond_with(self, respond: Respond) -> None:
+        """Have another server answer from now on (a reload's commit)."""
+        self._respond = respond
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return f"udp {self._name}"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor is stopping, or the socket broke."""
+        self._socket.close()
+
+    def doRead(self) -> None:
+        """Answer what has arrived."""
+        receive, send = self._socket.recvfrom, self._socket.sendto
+        respond, local = self._respond, self._local
+        for _ in range(BATCH):
+            try:
+                message, address = receive(MAX_QUERY_OCTETS)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # an ICMP error of an earlier reply; it consumed nothing
+            reply = respond(message, address, local)
+            if reply is None:
+                continue
+            if isinstance(reply, Deferred):
+                reply.addBoth(self._answered, address)
+                continue
+            try:
+                send(reply, address)
+            except OSError:
+                self.lost_replies += 1
+
+    def _answered(self, reply: bytes | Failure | None, address: tuple[Any, ...]) -> None:
+        if not isinstance(reply, bytes):
+            return
+        try:
+            self._socket.sendto(reply, address)
+        except OSError:
+            self.lost_replies += 1
+
+
+class SourceKeepingPort(DatagramPort):
+    """The same for a wildcard socket of a host with several addresses.
+
+    Each reply leaves from the address that its query was sent to; otherwise the kernel would
+    choose, and a client drops what comes from an address it did not ask.
+    """
+
+    def __init__(
+        self, sock: socket.socket, respond: Respond, reactor: IReactorFDSet, name: str = ""
+    ) -> None:
+        super().__init__(sock, respond, reactor, name)
+        sockets.ask_for_destination(sock)
+
+    def doRead(self) -> None:
+        """Answer what has arrived."""
+        receive, port = self._socket.recvmsg, self._local[1]
+        for _ in range(BATCH):
+            try:
+                message, control, _flags, address = receive(MAX_QUERY_OCTETS, _CONTROL_OCTETS)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue
+            local = (sockets.destination(control), port)
+            reply = self._respond(message, address, local)
+            if isinstance(reply, Deferred):
+                reply.addBoth(self._send, address, control)
+            else:
+                self._send(reply, address, control)
+
+    def _send(
+        self,
+        reply: bytes | Failure | None,
+        address: tuple[Any, ...],
+        control: list[tuple[int, int, bytes]],
+    ) -> None:
+        if not isinstance(reply, bytes):
+            return
+        try:
+            self._socket.sendmsg([reply], sockets.reply_from(control), 0, address)
+        except OSError:
+            self.lost_replies += 1
+
+
+def port_for(
+    sock: socket.socket, address: sockets.ListenAddress, respond: Respond, reactor: IReactorFDSet
+) -> DatagramPort:
+    """Return the port that suits a socket: the plain one where the kernel chooses sources right."""
+    kind = SourceKeepingPort if sockets.needs_source_address(address) else DatagramPort
+    return kind(sock, respond, reactor, str(address))

@@ -1,0 +1,68 @@
+"""A bound on waiting: how many queries may wait for their answer, and for how long.
+
+One timer serves all of them, whatever their number: entries stand in the order in which they
+expire, and only the oldest is looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+T = TypeVar("T")
+
+WAIT_SECONDS = 12.0
+MAX_WAITING = 20_000
+
+
+class Deadlines:
+    """Cancels what takes longer than `seconds`; beyond `bound` waiting at once, what comes last."""
+
+    def __init__(
+        self, clock: IReactorTime, seconds: float = WAIT_SECONDS, bound: int = MAX_WAITING
+    ) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._bound = bound
+        self._expiry: dict[Deferred[object], float] = {}
+        self._call: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        return len(self._expiry)
+
+    def watch(self, waiting: Deferred[T]) -> Deferred[T]:
+        """Cancel `waiting` if it has not fired in time; returns it."""
+        if len(self._expiry) >= self._bound:
+            waiting.cancel()
+            return waiting
+        entry: Deferred[object] = waiting  # type: ignore[assignment]
+        self._expiry[entry] = self._clock.seconds() + self._seconds
+        waiting.addBoth(self._fired, entry)
+        if self._call is None and self._expiry:
+            self._call = self._clock.callLater(self._seconds, self._sweep)
+        return waiting
+
+    def _fired(self, result: T, entry: Deferred[object]) -> T:
+        self._expiry.pop(entry, None)
+        return result
+
+    def _sweep(self) -> None:
+        self._call = None
+        now = self._clock.seconds()
+        while self._expiry:
+            entry, expiry = next(iter(self._expiry.items()))
+            if expiry > now:
+                self._call = self._clock.callLater(expiry - now, self._sweep)
+                return
+            del self._expiry[entry]
+            entry.cancel()
+
+    def cancel_all(self) -> None:
+        """Give up on everything that waits: the server is going away."""
+        for entry in list(self._expiry):
+            entry.cancel()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None

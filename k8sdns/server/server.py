@@ -1,0 +1,176 @@
+"""A listener's server: one query's life from octets to octets.
+
+Owns the first checks of a query, the joining of blocks and writer, and lookups that re-enter the
+routing. It *is* a `twisted.names.server.DNSServerFactory`: it makes the stream protocols and can
+be given to any Twisted endpoint; datagrams come to `respond` directly. Refuses to know how
+octets travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, TypeAlias
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.logger import Logger
+from twisted.names.server import DNSServerFactory
+from zope.interface import implementer
+
+from k8sdns import answers, records
+from k8sdns.answers import SILENT, Answer, Question
+from k8sdns.errors import ServerFailure
+from k8sdns.interfaces import ILookup
+from k8sdns.metrics import PANICS, Metrics
+from k8sdns.server.deadlines import Deadlines
+from k8sdns.server.router import Route, Router
+from k8sdns.server.stream import DNSStream, Streams
+from k8sdns.wire.edns import DEFAULT_PAYLOAD
+from k8sdns.wire.reader import read
+from k8sdns.wire.writer import bare_reply, reply
+
+log = Logger()
+
+MAX_DEPTH = 10  # self-lookups on behalf of one query
+
+Reply: TypeAlias = "bytes | None"
+Saw: TypeAlias = Callable[[Question, Answer, float, int], None]
+
+_TOO_DEEP = ServerFailure("names lead to one another too deeply")
+
+
+@implementer(ILookup)
+class Server(DNSServerFactory):
+    """Answers the queries of one listener.
+
+    `serves_any_class` is set where a block can make sense of classes other than IN. `dropped`
+    observes what is answered outside every block. `asked_at` is when the last query came, by the
+    clock given.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        router: Router,
+        clock: IReactorTime,
+        metrics: Metrics,
+        *,
+        name: str = "dns://:53",
+        serves_any_class: bool = False,
+        dropped: tuple[Saw, ...] = (),
+        payload_size: int = DEFAULT_PAYLOAD,
+        streams: Streams | None = None,
+    ) -> None:
+        super().__init__(clients=[route.block.chain for route in router.routes])
+        self.name = name
+        self.router = router
+        self.clock = clock
+        self.payload_size = payload_size
+        self.serves_any_class = serves_any_class
+        self.dropped = dropped
+        self.deadlines = Deadlines(clock)
+        self.streams = streams if streams is not None else Streams(clock)
+        self.queries = 0
+        self._panics = metrics.counter(PANICS)
+
+    def buildProtocol(self, address: IAddress | None) -> DNSStream | None:
+        """Return the protocol of one stream connection, or None if none can be had now."""
+        return self.streams.protocol(self.respond_to_stream)
+
+    def respond(
+        self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...] = ("", 0)
+    ) -> Reply | Deferred[Reply]:
+        """Return the reply to one datagram, None for silence, or a Deferred of either."""
+        started = perf_counter()
+        self.queries += 1
+        question = read(message)
+        if question.__class__ is not Question:
+            return question  # type: ignore[return-value]
+        question.address = address
+        question.local_address = local_address
+        question.server = self
+        return self._ask(question, started)
+
+    def respond_to_stream(
+        self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
+    ) -> Reply | Deferred[Reply]:
+        """The same for one message of a stream."""
+        started = perf_counter()
+        self.queries += 1
+        question = read(message)
+        if not isinstance(question, Question):
+            return question
+        question.address = address
+        question.local_address = local_address
+        question.server = self
+        question.is_stream = True
+        return self._ask(question, started)
+
+    def _ask(self, question: Question, started: float) -> Reply | Deferred[Reply]:
+        if question.qclass != records.IN and not self.serves_any_class:
+            return self._refused(question, started)
+        route = self.router.find(question)
+        if route is None:
+            return self._refused(question, started)
+        result = route.block.respond(question)
+        if isinstance(result, Deferred):
+            self.deadlines.watch(result)
+            return result.addCallback(self._finished, question, route, started)
+        return self._finished(result, question, route, started)
+
+    def _finished(self, answer: Answer, question: Question, route: Route, started: float) -> Reply:
+        block = route.block
+        if answer is SILENT:
+            message = None
+            size = 0
+        else:
+            try:
+                message = reply(question, answer, self.payload_size, block.rotation)
+            except Exception:
+                message, answer = self._unwritable(question)
+            size = len(message)
+        if block.observers:
+            question.route_zone = route.zone
+            self._observed(block.observers, question, answer, started, size)
+        return message
+
+    def _unwritable(self, question: Question) -> tuple[bytes, Answer]:
+        self._panics.add()
+        log.failure("Could not write the answer to {question}", question=question)
+        answer = answers.failed(ServerFailure("the answer could not be written"))
+        return bare_reply(question, records.SERVFAIL, self.payload_size), answer
+
+    def _observed(
+        self,
+        observers: tuple[Saw, ...],
+        question: Question,
+        answer: Answer,
+        started: float,
+        size: int,
+    ) -> None:
+        elapsed = perf_counter() - started
+        for saw in observers:
+            try:
+                saw(question, answer, elapsed, size)
+            except Exception:
+                self._panics.add()
+                log.failure("An observer failed on {question}", question=question)
+
+    def _refused(self, question: Question, started: float) -> bytes:
+        message = bare_reply(question, records.REFUSED, self.payload_size)
+        if self.dropped:
+            answer = Answer(rcode=records.REFUSED)
+            self._observed(self.dropped, question, answer, started, len(message))
+        return message
+
+    def lookup(self, question: Question, qname: bytes, qtype: int) -> Answer | Deferred[Answer]:
+        """Answer (qname, qtype) from the top of this listener's routing, for `question`'s client."""
+        if question.depth >= MAX_DEPTH:
+            return answers.failed(_TOO_DEEP)
+        derived = question.derived(qname, qtype)
+        route = self.router.find(derived)
+        if route is None:
+            return Answer(rcode=records.REFUSED)
+        return route.block.respond(derived)

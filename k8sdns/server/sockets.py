@@ -1,0 +1,201 @@
+"""Sockets: which addresses a listener opens, and opening them with errors that say what to do.
+
+Owns socket options and the words of bind errors. Sockets are made here rather than by the
+reactor so that they can be bound before privileges are dropped, survive a reload and be handed
+to worker processes.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+from pathlib import Path
+from typing import NamedTuple
+
+from k8sdns.errors import ConfigurationError
+
+RECEIVE_BUFFER_OCTETS = 4 * 1024 * 1024  # asked for; the kernel grants up to net.core.rmem_max
+BACKLOG = 1024
+
+_IP_PKTINFO = 8  # linux/in.h; the socket module has no name for it before Python 3.12
+
+
+class ListenAddress(NamedTuple):
+    """One address to listen on; `host` "" is every address of `family`."""
+
+    family: socket.AddressFamily
+    host: str
+    port: int
+    is_dual_stack: bool = False  # an IPv6 wildcard that takes IPv4 too
+
+    def __str__(self) -> str:
+        host = self.host or ("[::]" if self.family == socket.AF_INET6 else "0.0.0.0")  # noqa: S104
+        return (
+            f"[{host}]:{self.port}"
+            if ":" in host.strip("[]") and "[" not in host
+            else f"{host}:{self.port}"
+        )
+
+
+def addresses(host: str, port: int) -> list[ListenAddress]:
+    """Return what to open for a bind address; "" is every address of both families."""
+    if not host:
+        found = [ListenAddress(socket.AF_INET, "", port)]
+        if has_ipv6():
+            found.append(ListenAddress(socket.AF_INET6, "", port))
+        return found
+    address = ipaddress.ip_address(host)
+    if address.version == 4:
+        return [ListenAddress(socket.AF_INET, host, port)]
+    return [ListenAddress(socket.AF_INET6, host, port, is_dual_stack=address.is_unspecified)]
+
+
+def has_ipv6() -> bool:
+    """Tell whether this host can open IPv6 sockets at all."""
+    if not socket.has_ipv6:
+        return False
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return False
+    return True
+
+
+def open_datagram(address: ListenAddress) -> socket.socket:
+    """Return a bound UDP socket; raises ConfigurationError with the remedy."""
+    sock = _socket(address, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_OCTETS)
+    return _bound(sock, address, "udp")
+
+
+def open_stream(address: ListenAddress) -> socket.socket:
+    """Return a listening TCP socket; raises ConfigurationError with the remedy."""
+    sock = _socket(address, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _bound(sock, address, "tcp")
+    try:
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise _cannot_listen(error, address, "tcp") from None
+    return sock
+
+
+def _socket(address: ListenAddress, kind: socket.SocketKind) -> socket.socket:
+    sock = socket.socket(address.family, kind)
+    sock.setblocking(False)
+    if address.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not address.is_dual_stack)
+    return sock
+
+
+def _bound(sock: socket.socket, address: ListenAddress, protocol: str) -> socket.socket:
+    host = address.host
+    try:
+        if "%" in host:
+            sock.bind(socket.getaddrinfo(host, address.port, type=sock.type)[0][4])
+        else:
+            sock.bind((host, address.port))
+    except (OSError, OverflowError) as error:
+        sock.close()
+        raise _cannot_listen(error, address, protocol) from None
+    return sock
+
+
+def _cannot_listen(error: Exception, address: ListenAddress, protocol: str) -> ConfigurationError:
+    number = getattr(error, "errno", None)
+    reason = os.strerror(number) if number else str(error)
+    remedy = _remedies().get(number or 0, "")
+    hint = f" ({remedy})" if remedy else ""
+    return ConfigurationError(f"cannot listen on {protocol} {address}: {reason}{hint}")
+
+
+def _remedies() -> dict[int, str]:
+    return {
+        errno.EACCES: "ports below 1024 need root or CAP_NET_BIND_SERVICE; or use --port 1053",
+        errno.EADDRINUSE: "another server listens there: stop it, or choose another port or `bind`",
+        errno.EADDRNOTAVAIL: "no interface of this host has that address: see `bind`",
+    }
+
+
+def receive_buffer(sock: socket.socket) -> int:
+    """Return the effective receive buffer in octets, as the kernel granted it."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+def needs_source_address(address: ListenAddress) -> bool:
+    """Tell whether replies of a wildcard socket could leave from an address that was not asked.
+
+    With one address besides loopback the kernel chooses right by itself, and the plain path is
+    faster.
+    """
+    return not address.host.strip(":") and len(own_addresses(address)) > 1
+
+
+def own_addresses(address: ListenAddress) -> set[str]:
+    """Return the host's addresses, loopback and link-local ones left out, of an address' family."""
+    found = _ipv6_addresses() if address.family == socket.AF_INET6 else set()
+    if address.family == socket.AF_INET or address.is_dual_stack:
+        found |= _ipv4_addresses()
+    return found
+
+
+def _ipv4_addresses() -> set[str]:
+    """Read the kernel's table of local IPv4 addresses: an address line, then ``/32 host LOCAL``."""
+    found = set()
+    last = ""
+    for line in _lines("/proc/net/fib_trie"):
+        words = line.split()
+        if words[:1] == ["|--"]:
+            last = words[1]
+        elif words[:3] == ["/32", "host", "LOCAL"] and not last.startswith("127."):
+            found.add(last)
+    return found
+
+
+def _ipv6_addresses() -> set[str]:
+    found = set()
+    for line in _lines("/proc/net/if_inet6"):
+        address = ipaddress.IPv6Address(bytes.fromhex(line.split()[0]))
+        if not address.is_loopback and not address.is_link_local:
+            found.add(str(address))
+    return found
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def ask_for_destination(sock: socket.socket) -> None:
+    """Have the kernel tell with each datagram which of our addresses it was sent to."""
+    if sock.family == socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+
+
+def reply_from(control: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+    """Turn a datagram's destination into the source of its reply (ip(7), RFC 3542 §6)."""
+    for level, kind, octets in control:
+        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            # in_pktinfo: interface, local address for routing, destination of the packet.
+            return [(level, kind, bytes(4) + octets[8:12] + bytes(4))]
+        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+            return [(level, kind, octets)]
+    return []
+
+
+def destination(control: list[tuple[int, int, bytes]]) -> str:
+    """Return the address a datagram was sent to, "" if the kernel did not say."""
+    for level, kind, octets in control:
+        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            return str(ipaddress.IPv4Address(octets[8:12]))
+        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+            return str(ipaddress.IPv6Address(octets[:16]))
+    return ""

@@ -1,0 +1,237 @@
+"""DNS over streams: framing, pipelining, and bounds on what one peer can hold (RFC 7766).
+
+Owns connections and their timeouts. A connection's queries are answered as they become ready,
+each reply in one write. Refuses to know what a message says.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+Reply: TypeAlias = "bytes | None"
+Respond: TypeAlias = Callable[[bytes, tuple[Any, ...], tuple[Any, ...]], "Reply | Deferred[Reply]"]
+
+_LENGTH = struct.Struct("!H")
+SWEEP_SECONDS = 1.0
+
+
+class StreamLimits(NamedTuple):
+    """Bounds of stream connections; times in seconds, as CoreDNS's defaults where it has any."""
+
+    connections: int = 5000
+    in_flight: int = 64  # queries of one connection that wait for their answer
+    first_message_after: float = 3.0
+    idle_after: float = 10.0
+    write_after: float = 5.0  # how long a peer may leave our replies unread
+    messages: int = -1  # queries a connection may ask; -1: any number
+
+
+class Streams:
+    """The stream connections of one listener, the longest idle first."""
+
+    def __init__(self, clock: IReactorTime, limits: StreamLimits | None = None) -> None:
+        self.limits = limits or StreamLimits()
+        self._clock = clock
+        self._open: OrderedDict[DNSStream, float] = OrderedDict()
+        self._call: IDelayedCall | None = None
+        self.turned_away = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def protocol(self, respond: Respond) -> DNSStream | None:
+        """Return a protocol for a new connection; the oldest idle one makes room if it must."""
+        if len(self._open) >= self.limits.connections and not self._make_room():
+            self.turned_away += 1
+            return None
+        return DNSStream(respond, self)
+
+    def _make_room(self) -> bool:
+        for stream in self._open:
+            if not stream.in_flight:
+                stream.abort()
+                return True
+        return False
+
+    def opened(self, stream: DNSStream) -> None:
+        """A connection was made; its first message is awaited."""
+        limits = self.limits
+        # The order of the table is by activity; a first message has less time than a later one,
+        # so its activity counts as the earlier.
+        self._open[stream] = self._clock.seconds()
+        stream.deadline = self._clock.seconds() + limits.first_message_after
+        if self._call is None:
+            self._call = self._clock.callLater(SWEEP_SECONDS, self._sweep)
+
+    def was_active(self, stream: DNSStream) -> None:
+        """A whole message came, or a reply left."""
+        if stream in self._open:
+            now = self._clock.seconds()
+            self._open[stream] = now
+            self._open.move_to_end(stream)
+            stream.deadline = now + self.limits.idle_after
+
+    def is_stuck(self, stream: DNSStream) -> None:
+        """The peer does not read: it has this long to go on."""
+        stream.deadline = self._clock.seconds() + self.limits.write_after
+
+    def closed(self, stream: DNSStream) -> None:
+        """A connection is gone."""
+        self._open.pop(stream, None)
+
+    def _sweep(self) -> None:
+        self._call = None
+        now = self._clock.seconds()
+        for stream in [each for each in self._open if each.has_expired(now)]:
+            stream.abort()
+        if self._open:
+            self._call = self._clock.callLater(SWEEP_SECONDS, self._sweep)
+
+    def close_all(self) -> None:
+        """End every connection: the server is going away."""
+        for stream in list(self._open):
+            stream.close()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+
+@implementer(IPushProducer)
+class DNSStream(Protocol):
+    """One connection: two octets of length before every message (RFC 1035 §4.2.2)."""
+
+    def __init__(self, respond: Respond, streams: Streams) -> None:
+        self._respond = respond
+        self._streams = streams
+        self._buffer = b""
+        self._asked = 0
+        self._reading = True
+        self._peer_reads = True
+        self._gone = False
+        self.in_flight = 0
+        self.deadline = 0.0
+        self._address: tuple[Any, ...] = ("", 0)
+        self._local: tuple[Any, ...] = ("", 0)
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        peer, local = transport.getPeer(), transport.getHost()
+        self._address = (getattr(peer, "host", ""), getattr(peer, "port", 0))
+        self._local = (getattr(local, "host", ""), getattr(local, "port", 0))
+        if hasattr(transport, "setTcpNoDelay"):
+            transport.setTcpNoDelay(True)
+        transport.registerProducer(self, True)
+        self._streams.opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._buffer = self._buffer + data if self._buffer else data
+        self._take_messages()
+
+    def _take_messages(self) -> None:
+        """Answer the whole messages in the buffer, as many as may be in flight."""
+        at = 0
+        buffer = self._buffer
+        while len(buffer) - at >= 2 and self._may_ask():
+            end = at + 2 + _LENGTH.unpack_from(buffer, at)[0]
+            if end > len(buffer):
+                break
+            message = buffer[at + 2 : end]
+            at = end
+            self._ask(message)
+        if at:
+            self._buffer = buffer[at:]
+        self._pace()
+
+    def _may_ask(self) -> bool:
+        return (
+            not self._gone and self._peer_reads and self.in_flight < self._streams.limits.in_flight
+        )
+
+    def _ask(self, message: bytes) -> None:
+        self._streams.was_active(self)
+        self._asked += 1
+        reply = self._respond(message, self._address, self._local)
+        if isinstance(reply, Deferred):
+            self.in_flight += 1
+            reply.addBoth(self._answered)
+        elif reply is not None:
+            self._send(reply)
+        if self._asked == self._streams.limits.messages:
+            self.close()
+
+    def _answered(self, reply: bytes | Failure | None) -> None:
+        self.in_flight -= 1
+        if self._gone:
+            return
+        if isinstance(reply, bytes):
+            self._send(reply)
+        self._streams.was_active(self)
+        if self._buffer:
+            self._take_messages()
+        else:
+            self._pace()
+
+    def _send(self, reply: bytes) -> None:
+        transport: Any = self.transport
+        transport.write(_LENGTH.pack(len(reply)) + reply)
+
+    def _pace(self) -> None:
+        """Read on only while there is room for what is read."""
+        if self._gone:
+            return
+        may_read = self._may_ask()
+        if may_read != self._reading:
+            self._reading = may_read
+            transport: Any = self.transport
+            if may_read:
+                transport.resumeProducing()
+            else:
+                transport.pauseProducing()
+
+    def pauseProducing(self) -> None:
+        """The peer does not read our replies: take no more queries from it."""
+        self._peer_reads = False
+        self._streams.is_stuck(self)
+        self._pace()
+
+    def resumeProducing(self) -> None:
+        """Our replies are on their way again."""
+        self._peer_reads = True
+        self._streams.was_active(self)
+        self._take_messages()
+
+    def stopProducing(self) -> None:
+        """The connection is being closed."""
+        self._gone = True
+
+    def has_expired(self, now: float) -> bool:
+        """Tell whether the peer used up its time; one that waits for our answer has no deadline."""
+        return now >= self.deadline and not (self.in_flight and self._peer_reads)
+
+    def close(self) -> None:
+        """End the connection once what was written is out."""
+        self._gone = True
+        transport: Any = self.transport
+        transport.unregisterProducer()
+        transport.loseConnection()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._gone = True
+        self._streams.closed(self)
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._gone = True
+        self._buffer = b""
+        self._streams.closed(self)
