@@ -26,7 +26,7 @@ class Chain(ResolverChain):
     """Authorities in plugin order; each also provides Twisted's IResolver."""
 
     def __init__(self, authorities: Sequence[IAuthority]) -> None:
-        super().__init__(list(authorities))
+        super().__init__(list(authorities))  # type: ignore[no-untyped-call]
         self.authorities = tuple(authorities)
         self._asks: tuple[Ask, ...] = tuple(each.answer for each in authorities)
 

@@ -63,7 +63,8 @@ class Server(DNSServerFactory):
         payload_size: int = DEFAULT_PAYLOAD,
         streams: Streams | None = None,
     ) -> None:
-        super().__init__(clients=[route.block.chain for route in router.routes])
+        chains = [route.block.chain for route in router.routes]
+        super().__init__(clients=chains)  # type: ignore[no-untyped-call]
         self.name = name
         self.router = router
         self.clock = clock
