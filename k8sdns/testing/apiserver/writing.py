@@ -1,0 +1,186 @@
+"""Create, update, patch and delete: one object at a time, checked as the API server checks them.
+
+Owns: preconditions (exists, resourceVersion, namespace), no-op updates, cascades of a namespace.
+Refuses to know: HTTP, credentials.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from k8sdns.testing.apiserver import patches
+from k8sdns.testing.apiserver.admission import admit, timestamp
+from k8sdns.testing.apiserver.resources import Catalogue, Object, ResourceType
+from k8sdns.testing.apiserver.statuses import (
+    ApiError,
+    already_exists,
+    bad_request,
+    conflict,
+    not_found,
+)
+from k8sdns.testing.apiserver.storage import Key, Storage
+
+
+class Writer:
+    """The write side of one server. `now()` gives seconds since the epoch."""
+
+    def __init__(self, storage: Storage, catalogue: Catalogue, now: Callable[[], float]) -> None:
+        self._storage = storage
+        self._catalogue = catalogue
+        self._now = now
+        self._applied: dict[tuple[ResourceType, Key, str], Object] = {}
+        self._generated = itertools.count(1)
+
+    def get(self, resource: ResourceType, key: Key) -> Object:
+        """The stored object; 404 when there is none."""
+        thing = self._storage.shelf(resource).objects.get(key)
+        if thing is None:
+            raise not_found(resource, key[1])
+        return thing
+
+    def put(self, resource: ResourceType, thing: Object, *, dry_run: bool = False) -> Object:
+        """Store `thing` whatever was there; an equal object changes nothing, as on a server."""
+        shelf = self._storage.shelf(resource)
+        before = self._known(resource, thing)
+        ready = admit(thing, resource, before, self._now(), self._cluster_ips)
+        if before is not None and _content(before) == _content(ready):
+            return before
+        if dry_run:
+            return ready
+        stored = self._storage.put(shelf.resource, ready)
+        if resource.kind == "CustomResourceDefinition":
+            self._catalogue.learn(stored)
+        return stored
+
+    def create(
+        self, resource: ResourceType, namespace: str, thing: Object, *, dry_run: bool = False
+    ) -> Object:
+        """POST: 409 if it is there, 404 if its namespace is not, 400 for the wrong namespace."""
+        thing = self._named(self._placed(resource, namespace, thing))
+        if self._known(resource, thing) is not None:
+            raise already_exists(resource, thing["metadata"]["name"])
+        self._require_namespace(resource, namespace)
+        return self.put(resource, thing, dry_run=dry_run)
+
+    def update(
+        self, resource: ResourceType, key: Key, thing: Object, *, dry_run: bool = False
+    ) -> Object:
+        """PUT: 404 if it is not there, 409 if the resourceVersion is not the stored one."""
+        before = self.get(resource, key)
+        thing = self._placed(resource, key[0], thing)
+        version = thing["metadata"].get("resourceVersion")
+        if version and version != before["metadata"]["resourceVersion"]:
+            raise conflict(resource, key[1])
+        return self.put(resource, thing, dry_run=dry_run)
+
+    def patch(
+        self, resource: ResourceType, key: Key, content_type: str, patch: Any, *, dry_run: bool
+    ) -> Object:
+        """PATCH, but for server-side apply; 415 for a type that is no patch."""
+        before = self.get(resource, key)
+        if content_type == "application/json-patch+json":
+            after = patches.json_patch(before, patch)
+        elif content_type == "application/merge-patch+json":
+            after = patches.merge(before, patch)
+        elif content_type == "application/strategic-merge-patch+json":
+            after = patches.strategic(before, patch, resource.kind)
+        else:
+            text = f"the body of the request was in an unknown format - {content_type}"
+            raise ApiError(415, "UnsupportedMediaType", text)
+        return self.update(resource, key, after, dry_run=dry_run)
+
+    def apply(
+        self, resource: ResourceType, key: Key, manager: str, config: Object, *, dry_run: bool
+    ) -> tuple[Object, bool]:
+        """Server-side apply; returns the object and whether it is new."""
+        config = self._placed(resource, key[0], config)
+        live = self._storage.shelf(resource).objects.get(key)
+        if live is None:
+            self._require_namespace(resource, key[0])
+        last = self._applied.get((resource, key, manager), {})
+        after = patches.applied(live, last, config, resource.kind)
+        after["metadata"] = after["metadata"] | {
+            "managedFields": self._managers(live, manager, resource, config)
+        }
+        stored = self.put(resource, after, dry_run=dry_run)
+        if not dry_run:
+            self._applied[resource, key, manager] = config
+        return stored, live is None
+
+    def _managers(
+        self, live: Object | None, manager: str, resource: ResourceType, config: Object
+    ) -> list[Object]:
+        fields = {name: config[name] for name in config if name not in ("kind", "apiVersion")}
+        entry = {
+            "manager": manager,
+            "operation": "Apply",
+            "apiVersion": resource.api_version,
+            "time": timestamp(self._now()),
+            "fieldsType": "FieldsV1",
+            "fieldsV1": patches.owned_fields(fields),
+        }
+        old = (live or {"metadata": {}})["metadata"].get("managedFields") or []
+        mine = (manager, "Apply")
+        return [one for one in old if (one.get("manager"), one.get("operation")) != mine] + [entry]
+
+    def delete(self, resource: ResourceType, key: Key, *, cascade: bool = False) -> Object:
+        """DELETE; 404 if it is not there. With `cascade` a namespace takes its objects along."""
+        self.get(resource, key)
+        if cascade and resource.kind == "Namespace":
+            self._empty(key[1])
+        gone = self._storage.remove(resource, key)
+        assert gone is not None
+        for owner in [owner for owner in self._applied if owner[:2] == (resource, key)]:
+            del self._applied[owner]
+        return gone
+
+    def _empty(self, namespace: str) -> None:
+        for shelf in self._storage.shelves():
+            for key in [key for key in shelf.objects if key[0] == namespace]:
+                self._storage.remove(shelf.resource, key)
+
+    def _known(self, resource: ResourceType, thing: Object) -> Object | None:
+        metadata = thing["metadata"]
+        namespace = (metadata.get("namespace") or "default") if resource.namespaced else ""
+        return self._storage.shelf(resource).objects.get((namespace, metadata.get("name", "")))
+
+    def _placed(self, resource: ResourceType, namespace: str, thing: Object) -> Object:
+        """The object with the namespace of the path; 400 when it says another one."""
+        if not isinstance(thing, dict) or not isinstance(thing.get("metadata"), dict):
+            raise bad_request(
+                "the object provided is unrecognized (must be of type " + resource.kind
+            )
+        metadata = thing["metadata"]
+        if not resource.namespaced:
+            return thing
+        if metadata.get("namespace", namespace) != namespace:
+            raise bad_request(
+                "the namespace of the provided object does not match the namespace sent on the "
+                "request"
+            )
+        return thing | {"metadata": metadata | {"namespace": namespace}}
+
+    def _named(self, thing: Object) -> Object:
+        metadata = thing["metadata"]
+        if metadata.get("name") or not metadata.get("generateName"):
+            return thing
+        name = f"{metadata['generateName']}{next(self._generated):05x}"
+        return thing | {"metadata": metadata | {"name": name}}
+
+    def _require_namespace(self, resource: ResourceType, namespace: str) -> None:
+        namespaces = self._catalogue.named("namespaces")
+        if resource.namespaced and ("", namespace) not in self._storage.shelf(namespaces).objects:
+            raise not_found(namespaces, namespace)
+
+    def _cluster_ips(self) -> frozenset[str]:
+        things = self._storage.shelf(self._catalogue.named("services")).objects.values()
+        return frozenset((thing.get("spec") or {}).get("clusterIP", "") for thing in things)
+
+
+def _content(thing: Object) -> Object:
+    """The object without what a server changes by itself at every write."""
+    ignored = ("resourceVersion", "managedFields")
+    metadata = {name: value for name, value in thing["metadata"].items() if name not in ignored}
+    return thing | {"metadata": metadata}
