@@ -1,0 +1,84 @@
+"""A server block while its directives install themselves.
+
+Owns what the directives of one block share until the block is made. A directive gets this as
+`block` in `install` and `connect`: it adds things, and finds others' things by interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from k8sdns.answers import Answer, Question
+from k8sdns.interfaces import ILookup
+from k8sdns.metrics import PANICS, Metrics
+from k8sdns.server.block import Answered, ServerBlock
+
+
+@implementer(ILookup)
+class Lookup:
+    """Asks the server that a question came in by; the same object serves every block."""
+
+    def lookup(self, question: Question, qname: bytes, qtype: int) -> Answered:
+        """Answer (qname, qtype) from the top of the listener's routing."""
+        answered: Answer = question.server.lookup(question, qname, qtype)
+        return answered
+
+
+class Context(NamedTuple):
+    """What every block of a server has from outside."""
+
+    reactor: Any  # the reactor: time, sockets, processes, threads
+    clock: IReactorTime
+    metrics: Metrics
+    warn: Callable[[str], None]
+    carried: dict[Any, Any]  # what a reload hands over, by the settings that it came from
+    default_port: int = 53
+
+
+class BlockDraft:
+    """One block under construction.
+
+    `zones` are the block's zones as wire names, in the order of its keys; `server_names` the
+    listeners it is served by, as the `server` label of metrics says them (``dns://:53``).
+    """
+
+    def __init__(
+        self, context: Context, zones: tuple[bytes, ...], server_names: tuple[str, ...] = ()
+    ) -> None:
+        self.context = context
+        self.zones = zones
+        self.server_names = server_names
+        self.lookup: Any = Lookup()
+        self.root = Path()
+        self.bind: list[str] = []
+        self.is_debugged = False
+        self.serves_any_class = False
+        self.ttl_ceiling: int | None = None
+        self.words: list[str] = []  # of the directives installed so far, in plugin order
+        self._things: list[Any] = []
+
+    def add(self, thing: Any) -> None:
+        """File `thing` under each interface that it provides; order is the plugin order."""
+        self._things.append(thing)
+
+    def all(self, interface: Any) -> list[Any]:
+        """Return what provides `interface` so far, in plugin order."""
+        return [thing for thing in self._things if interface.providedBy(thing)]
+
+    def replace(self, thing: Any, by: Any) -> None:
+        """Put `by` in the place of `thing`: `cache` wraps authorities so."""
+        self._things[self._things.index(thing)] = by
+
+    def path(self, name: str) -> Path:
+        """Return a file's path; a relative one is below `root`."""
+        return self.root / name
+
+    def made(self) -> ServerBlock:
+        """Return the block that the things come to."""
+        panics = self.context.metrics.counter(PANICS)
+        return ServerBlock(self._things, panics, self.words)
