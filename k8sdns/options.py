@@ -1,0 +1,204 @@
+"""The options of ``twistd k8sdns``, and every mistake that is found before anything starts.
+
+Owns: reading the Corefile's text, ``--check``, ``--dump``, the version lines, which log lines the
+operator asked for. Refuses to know what a Corefile means: `k8sdns.assemble` says.
+
+A mistake is told in one line on standard error with exit status 1, from `Options.parseOptions`,
+that is before twistd forks, binds or connects. It leaves as ``SystemExit(text)``: twistd answers a
+``UsageError`` with its whole help text on standard output, under which the one line would be lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
+
+import twisted
+from twisted.python import usage
+
+from k8sdns import __version__, drain
+from k8sdns.errors import ConfigurationError
+
+MAX_COREFILE_OCTETS: Final = 16 * 1024 * 1024
+OUR_LINES: Final = "k8sdns.logs.observer"
+STDIN_NAMES: Final = ("stdin", "-")
+# Go's names of machines, so that the version line reads like CoreDNS's.
+_GO_MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class Corefile(NamedTuple):
+    """A Corefile's text, the name in its errors, and where to read it again (None: nowhere)."""
+
+    text: str
+    name: str
+    path: str | None
+
+
+class Plan(Protocol):
+    """A Corefile that was parsed and validated; nothing was opened, nothing is running."""
+
+    @property
+    def banner(self) -> Sequence[str]:
+        """One line a zone and listener, as CoreDNS prints them: ``example.org.:1053``."""
+
+
+class Assembly(Protocol):
+    """What the options and the service need of `k8sdns.assemble` (its module, or a fake)."""
+
+    def check(self, corefile: Corefile, *, default_port: int, environ: Mapping[str, str]) -> Plan:
+        """Parse and validate everything; raises `ConfigurationError`. Opens and starts nothing."""
+
+    def dump(self, corefile: Corefile, *, environ: Mapping[str, str]) -> object:
+        """Return what was understood of the text as JSON values; raises `ConfigurationError`.
+
+        A list of blocks {keys, directives: [{name, args, body, rest}]}; options are not judged.
+        """
+
+    def words(self) -> Sequence[str]:
+        """Return the words that a server block may hold, in alphabetical order."""
+
+    def build(self, plan: Plan, reactor: Any, halt: Any) -> Any:
+        """See `k8sdns.service.Build`."""
+
+
+def real_assembly() -> Assembly:
+    """Return `k8sdns.assemble`, imported now: twistd lists its plugins without loading a server."""
+    from k8sdns import assemble  # type: ignore[attr-defined]  # noqa: PLC0415
+
+    return assemble  # type: ignore[no-any-return]
+
+
+def read_corefile(name: str | None, port: int) -> Corefile:
+    """Return the Corefile `name`; None means ``./Corefile``, or CoreDNS's default without one.
+
+    Raises `ConfigurationError` for what cannot be read, is too large or is not UTF-8.
+    """
+    if name is None and not os.path.exists("Corefile"):
+        return Corefile(f".:{port} {{\n    whoami\n    log\n}}\n", "", None)
+    name = name or "Corefile"
+    path = None if name in STDIN_NAMES else os.path.abspath(name)
+    try:
+        octets = _octets_of(path)
+        return Corefile(octets.decode("utf-8"), name, path)
+    except OSError as error:
+        raise ConfigurationError(f"{name} - cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = octets.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(f"{name}:{line} - is not UTF-8 text") from None
+
+
+def _octets_of(path: str | None) -> bytes:
+    if path is None:
+        octets = sys.stdin.buffer.read(MAX_COREFILE_OCTETS + 1)
+    else:
+        with open(path, "rb") as file:
+            octets = file.read(MAX_COREFILE_OCTETS + 1)
+    if len(octets) > MAX_COREFILE_OCTETS:
+        raise ConfigurationError(f"{path or 'stdin'} - is larger than {MAX_COREFILE_OCTETS} octets")
+    return octets
+
+
+def version_lines() -> tuple[str, str]:
+    """Return the two lines that CoreDNS's ``-version`` prints, in our words."""
+    machine = _GO_MACHINES.get(platform.machine(), platform.machine())
+    python = f"python{platform.python_version()}"
+    system = f"{platform.system().lower()}/{machine}"
+    return f"k8sdns-{__version__}", f"{system}, {python}, twisted-{twisted.__version__}"
+
+
+def port_number(text: str) -> int:
+    """Return a port from 1 to 65535; raises ValueError with the rule."""
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise ValueError(f"{text!r} is no port: a number from 1 to 65535 is")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds, 0 or more; raises ValueError with the rule."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < 1e6:
+        raise ValueError(f"{text!r} is no number of seconds")
+    return value
+
+
+class Options(usage.Options):
+    """``twistd k8sdns [options]``. After `parseOptions`, `plan` is what is to be served."""
+
+    synopsis = "[options]"
+    longdesc = "Serves the DNS names of a Kubernetes cluster as a CoreDNS Corefile asks for."
+
+    optParameters: ClassVar = [
+        ["corefile", "c", None, "Corefile to serve; stdin reads standard input [./Corefile]"],
+        ["port", None, 53, "port of zones that name none", port_number],
+        ["grace", None, drain.GRACE, "seconds to go on answering after SIGTERM", seconds],
+    ]
+    optFlags: ClassVar = [
+        ["check", None, "parse and validate the Corefile, then exit with status 0 or 1"],
+        ["dump", None, "print what was understood of the Corefile as JSON, then exit"],
+        ["quiet", None, "print no banner"],
+    ]
+
+    plan: Plan
+    assembly: Assembly
+    parent: usage.Options | None = None  # twistd's own options, set by usage.Options
+
+    def __init__(self, assembly: Assembly | None = None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        if assembly is not None:
+            self.assembly = assembly
+        self.owns_process = False
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse the words of a command line; raises SystemExit with the one line to say."""
+        try:
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
+        except usage.UsageError as error:
+            raise SystemExit(f"k8sdns: {error}") from None
+
+    def parseArgs(self, *words: str) -> None:
+        """Refuse positional words as CoreDNS does."""
+        if words:
+            raise usage.UsageError(f"extra command line arguments: [{' '.join(words)}]")
+
+    def opt_version(self) -> None:
+        """Print the versions of k8sdns, Python and Twisted, then exit."""
+        print(*version_lines(), sep="\n")  # noqa: T201
+        raise SystemExit(0)
+
+    def postOptions(self) -> None:
+        """Read and validate the Corefile; raises SystemExit(text), or SystemExit(0) when done."""
+        if not hasattr(self, "assembly"):
+            self.assembly = real_assembly()
+        try:
+            self._understand(self.assembly)
+        except ConfigurationError as error:
+            raise SystemExit(str(error)) from None
+        if self.parent is not None:
+            self.owns_process = True
+            log_our_lines(self.parent)
+
+    def _understand(self, assembly: Assembly) -> None:
+        corefile = read_corefile(self["corefile"], self["port"])
+        if self["check"] or not self["dump"]:
+            self.plan = assembly.check(corefile, default_port=self["port"], environ=os.environ)
+        if self["dump"]:
+            dumped = assembly.dump(corefile, environ=os.environ)
+            print(json.dumps(dumped, indent=2, ensure_ascii=False))  # noqa: T201
+            raise SystemExit(0)
+        if self["check"]:
+            print(f"{corefile.name or 'built-in Corefile'}: OK")  # noqa: T201
+            raise SystemExit(0)
+
+
+def log_our_lines(chosen: dict[str, Any]) -> None:
+    """Give twistd our observer where it would log to standard output and chose no other."""
+    elsewhere = chosen.get("logger") or chosen.get("syslog")
+    if chosen.get("nodaemon") and not elsewhere and chosen.get("logfile") in (None, "-"):
+        chosen["logger"] = OUR_LINES
