@@ -1,0 +1,205 @@
+"""The text of manifest files, cut into pieces that are read one at a time.
+
+Owns: YAML and JSON, documents and lists, and at which line a mistake stands.
+Refuses to know what a piece describes, and when files are read.
+
+Reading YAML costs about a second a megabyte, so a file is cut, without parsing it, at the lines
+where YAML itself must begin something new: ``---`` in the first column, and ``- `` in the first
+column below the ``items:`` of a dump. Whoever reads can pause between pieces, and a piece whose
+text is unchanged need not be read again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+import yaml
+
+from k8sdns.errors import ConfigurationError
+
+
+class ManifestError(ConfigurationError):
+    """A mistake in a manifest; ``str()`` is ``file:line - message``."""
+
+    def __init__(self, message: str, file: str, line: int) -> None:
+        self.message = message
+        self.file = file
+        self.line = line
+        super().__init__(f"{file}:{line} - {message}")
+
+
+class Piece(NamedTuple):
+    """A part of a file that can be read alone; `line` counts from 1, `kind` is a list's item's."""
+
+    text: str
+    line: int
+    kind: str = ""
+    is_json: bool = False
+
+
+def decode(octets: bytes, file: str) -> str:
+    """Return the text of a file; raises `ManifestError` if it is not UTF-8."""
+    try:
+        return octets.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = octets.count(b"\n", 0, error.start) + 1
+        raise ManifestError("the file is not UTF-8 text", file, line) from None
+
+
+def pieces_of(text: str, file: str) -> Iterator[Piece]:
+    """Yield the pieces of a file in their order; raises `ManifestError`."""
+    if text.lstrip()[:1] in {"{", "["}:
+        yield from _json_pieces(text, file)
+        return
+    for document in _documents(text):
+        yield from _items(document)
+
+
+def read(piece: Piece, file: str) -> list[dict[str, Any]]:
+    """Return the objects in a piece, those of lists in their place; raises `ManifestError`."""
+    if piece.is_json:
+        values = [msgspec.json.decode(piece.text)]
+    else:
+        values = _load(piece.text, file, piece.line)
+    return [thing for value in values for thing in _flat(value, piece, file)]
+
+
+def _flat(value: Any, piece: Piece, file: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a value: none, one, or the items of a list, which may lack a kind."""
+    if value is None:
+        return
+    if isinstance(value, list):
+        for item in value:
+            yield from _flat(item, piece, file)
+        return
+    if not isinstance(value, dict):
+        raise ManifestError("a Kubernetes object was expected", file, piece.line)
+    kind = str(value.get("kind") or piece.kind)
+    if kind.endswith("List") and isinstance(value.get("items"), list):
+        inner = piece._replace(kind=kind.removesuffix("List"))
+        for item in value["items"]:
+            yield from _flat(item, inner, file)
+        return
+    yield {**value, "kind": kind}
+
+
+# -- YAML --------------------------------------------------------------------------------------
+
+_DOCUMENT_START = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+_DIRECTIVE = re.compile(r"^%(?:YAML|TAG)\b.*$", re.MULTILINE)
+_ITEMS = re.compile(r"^items:[ \t]*(?:#.*)?\n(?=- )", re.MULTILINE)
+_ITEM = re.compile(r"^- ", re.MULTILINE)
+_AFTER_ITEMS = re.compile(r"^(?![-\s#]).", re.MULTILINE)
+_CONTENT = re.compile(r"^(?!---(?:\s|$))[ \t]*[^\s#]", re.MULTILINE)
+
+_BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_BASE):  # type: ignore[misc]  # the C parser where PyYAML has one
+    """YAML as Kubernetes reads it: dates stay text, and "=" is text too (PyYAML cannot read it)."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way to say it
+        first: [
+            (tag, pattern)
+            for tag, pattern in resolvers
+            if not tag.endswith((":timestamp", ":value"))
+        ]
+        for first, resolvers in _BASE.yaml_implicit_resolvers.items()
+    }
+
+
+def _documents(text: str) -> Iterator[Piece]:
+    # A directive belongs to the document after it; ours mean nothing, so they become empty lines.
+    text = _DIRECTIVE.sub("", text.replace("\r\n", "\n"))
+    starts = [0, *(match.start() for match in _DOCUMENT_START.finditer(text))]
+    line = 1
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        content = _CONTENT.search(text, start, end)
+        if content is not None:
+            above = text.count("\n", start, content.start())
+            yield Piece(text[start:end], line + above)
+        line += text.count("\n", start, end)
+
+
+def _items(document: Piece) -> Iterator[Piece]:
+    """Yield the items of a list that is written as kubectl writes it, else the document whole."""
+    found = _ITEMS.search(document.text)
+    kind = _list_kind(document.text) if found else None
+    if found is None or kind is None:
+        yield document
+        return
+    text = document.text
+    after = _AFTER_ITEMS.search(text, found.end())
+    end = after.start() if after else len(text)
+    first_line = document.line - _lines_before_content(text)
+    line = first_line + text.count("\n", 0, found.end())
+    starts = [match.start() for match in _ITEM.finditer(text, found.end(), end)]
+    items = []
+    for start, stop in zip(starts, [*starts[1:], end], strict=True):
+        items.append(Piece("  " + text[start + 2 : stop], line, kind))
+        line += text.count("\n", start, stop)
+    # Aliases may reach from item to item; such a list (kubectl writes none) is read whole.
+    yield from [document] if re.search(r"[:-] [&*]\w", text) else items
+
+
+def _list_kind(text: str) -> str | None:
+    """Return the kind of a list's items ("" for the kind List), None if it is no list."""
+    kind = re.search(r"^kind:[ \t]*[\"']?(\w*)List\b", text, re.MULTILINE)
+    return kind.group(1) if kind else None
+
+
+def _lines_before_content(text: str) -> int:
+    content = _CONTENT.search(text)
+    return text.count("\n", 0, content.start()) if content else 0
+
+
+def _load(text: str, file: str, line: int) -> list[Any]:
+    try:
+        # The loader is a safe one: it makes plain values only.
+        return list(yaml.load_all(text, _Loader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = line - _lines_before_content(text) + (mark.line if mark else 0)
+        raise ManifestError(f"not YAML: {error.problem or error.context}", file, at) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ManifestError(f"not YAML: {error}", file, line) from None
+
+
+# -- JSON --------------------------------------------------------------------------------------
+
+
+class _JSONList(msgspec.Struct):
+    kind: str
+    items: list[msgspec.Raw]
+
+
+def _json_pieces(text: str, file: str) -> Iterator[Piece]:
+    try:
+        whole = msgspec.json.decode(text, type=_JSONList)
+    except msgspec.ValidationError:
+        yield Piece(text, 1, is_json=True)
+    except msgspec.DecodeError:
+        yield from _json_stream(text, file)
+    else:
+        kind = whole.kind.removesuffix("List")
+        for item in whole.items:
+            yield Piece(bytes(item).decode(), 1, kind, is_json=True)
+
+
+def _json_stream(text: str, file: str) -> Iterator[Piece]:
+    """Yield JSON values that follow one another, which kubectl takes too."""
+    decoder = json.JSONDecoder()
+    at, line = 0, 1
+    while tail := text[at:].lstrip():
+        start = len(text) - len(tail)
+        line += text.count("\n", at, start)
+        try:
+            _, at = decoder.raw_decode(text, start)
+        except json.JSONDecodeError as error:
+            raise ManifestError(f"not JSON: {error.msg}", file, error.lineno) from None
+        yield Piece(text[start:at], line, is_json=True)
+        line += text.count("\n", start, at)
