@@ -9,8 +9,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.task import react
 
 from k8sdns.testing.apiserver import kubeconfig
 from k8sdns.testing.apiserver.server import FakeApiServer
@@ -53,7 +57,8 @@ def start(arguments: Sequence[str], reactor: object) -> FakeApiServer:
     if chosen.kubeconfig:
         text = kubeconfig.kubeconfig(server.url, ca_pem=authority.ca_pem if authority else None)
         kubeconfig.write(chosen.kubeconfig, text)
-    print(usage(server, loaded, chosen.kubeconfig), flush=True)
+    sys.stdout.write(usage(server, loaded, chosen.kubeconfig) + "\n")
+    sys.stdout.flush()
     return server
 
 
@@ -86,19 +91,15 @@ def usage(server: FakeApiServer, loaded: int, config: str | None) -> str:
     )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run until interrupted; 1 when it cannot start."""
-    from twisted.internet import reactor
-    from twisted.internet.error import CannotListenError
-
+def run(reactor: Any, *arguments: str) -> Deferred[None]:
+    """Serve until the reactor stops; exit status 1 and one line when it cannot start."""
     try:
         start(arguments, reactor)
     except (ValueError, OSError, yaml.YAMLError, ApiError, CannotListenError) as error:
-        print(f"cannot start: {error}", file=sys.stderr)
-        return 1
-    reactor.run()  # type: ignore[attr-defined]
-    return 0
+        sys.stderr.write(f"cannot start: {error}\n")
+        raise SystemExit(1) from None
+    return Deferred()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    react(run, sys.argv[1:])

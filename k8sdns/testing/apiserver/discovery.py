@@ -22,7 +22,7 @@ VERSION = {
     "compiler": "none",
     "platform": "linux/amd64",
 }
-_VERBS = "create delete deletecollection get list patch update watch".split()
+_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 
 
 def document(path: str, catalogue: Catalogue) -> Object | None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import socket
 import struct
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IReactorTime, ITransport
 from twisted.internet.protocol import Protocol
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
+from k8sdns.testing.apiserver.memory import MemoryTransport
 from k8sdns.testing.apiserver.statuses import ApiError, too_many_requests
 
 How = Literal["reset", "close"]
@@ -168,7 +169,7 @@ class FaultyConnection(ProtocolWrapper):
 
     def _pass(self, data: bytes) -> None:
         self.sent += len(data)
-        self.transport.write(data)
+        cast("ITransport", self.transport).write(data)
 
     def _drip(self, rate: float) -> None:
         if self._cut or not self._dripping:
@@ -178,20 +179,23 @@ class FaultyConnection(ProtocolWrapper):
         if self._dripping:
             self._clock.callLater(1 / rate, self._drip, rate)
         elif self._ending:
-            super().loseConnection()
+            super().loseConnection()  # type: ignore[no-untyped-call]
 
     def _stop_at_limit(self) -> None:
-        assert self._plan is not None
         self._cut = True
-        if self._plan.how != "stall":
+        if self._plan is not None and self._plan.how != "stall":
             self.break_off(self._plan.how)
 
     def break_off(self, how: How = "reset") -> None:
         """End the connection now; what was written still goes out before a FIN or an RST."""
         self._cut = True
+        transport: Any = self.transport
+        if how == "reset" and isinstance(transport, MemoryTransport):
+            transport.reset()
+            return
         if how == "reset":
             self._linger_not_at_all()
-        super().loseConnection()
+        super().loseConnection()  # type: ignore[no-untyped-call]
 
     def _linger_not_at_all(self) -> None:
         handle = getattr(self.transport, "getHandle", lambda: None)()
@@ -205,13 +209,13 @@ class FaultyConnection(ProtocolWrapper):
         if self._dripping:
             self._ending = True
         else:
-            super().loseConnection()
+            super().loseConnection()  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Any = None) -> None:
         """The peer is gone."""
         self._cut = True
         self._dripping.clear()
-        super().connectionLost(reason)
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
 
 class FaultyFactory(WrappingFactory[FaultyConnection]):
@@ -221,9 +225,5 @@ class FaultyFactory(WrappingFactory[FaultyConnection]):
     noisy = False
 
     def __init__(self, wrapped: Any, clock: IReactorTime) -> None:
-        super().__init__(wrapped)
+        super().__init__(wrapped)  # type: ignore[no-untyped-call]
         self.clock = clock
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        """A faulty connection around one of the wrapped factory."""
-        return super().buildProtocol(addr)

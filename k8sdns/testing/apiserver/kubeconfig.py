@@ -25,7 +25,8 @@ def kubeconfig(
     cluster = {"server": url}
     if ca_pem is not None:
         cluster["certificate-authority-data"] = _data(ca_pem)
-    user = {"token": token} if token else {}
+    # kubectl asks at the terminal for a name and a password when it is given nothing at all.
+    user = {} if client is not None and not token else {"token": token or "anybody"}
     if client is not None:
         user["client-certificate-data"], user["client-key-data"] = map(_data, client)
     return yaml.safe_dump(

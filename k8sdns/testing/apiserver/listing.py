@@ -53,7 +53,7 @@ def list_objects(storage: Storage, shelf: Shelf, options: ListOptions) -> Object
         objects, revision, start = _resumed(storage, shelf, options)
     else:
         objects, revision = _moment(storage, shelf, options)
-    return _page(storage, shelf, options, objects, revision, start)
+    return _page(shelf, options, objects, revision, start)
 
 
 def _moment(storage: Storage, shelf: Shelf, options: ListOptions) -> tuple[dict[Key, Object], int]:
@@ -87,7 +87,6 @@ def _resumed(
 
 
 def _page(
-    storage: Storage,
     shelf: Shelf,
     options: ListOptions,
     objects: dict[Key, Object],

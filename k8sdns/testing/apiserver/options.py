@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from k8sdns.testing.apiserver.resources import Object, ResourceType
-from k8sdns.testing.apiserver.selectors import Predicate, by_fields, by_labels
+from k8sdns.testing.apiserver.selectors import Predicate, by_fields, by_labels, everything
 from k8sdns.testing.apiserver.statuses import ApiError, bad_request, invalid
 
 SUBJECT = 'ListOptions.meta.k8s.io ""'
@@ -31,11 +31,11 @@ class ListOptions:
     bookmarks: bool = False
     initial_events: bool | None = None
     namespace: str = ""
-    selects: Predicate = lambda thing: True
+    selects: Predicate = everything
 
     @property
     def revision(self) -> int:
-        """resourceVersion as a number; 0 for "" and "0"."""
+        """The resourceVersion as a number; 0 for "" and "0"."""
         return int(self.resource_version or 0)
 
 

@@ -102,7 +102,7 @@ def _strategic_list(target: Any, patch: list[Any], field: str, kind: str) -> lis
 
 
 def applied(live: Any, before: Any, config: Any, kind: str, field: str = "") -> Any:
-    """Server-side apply: `config` laid over `live`, less what the manager's last one (`before`) had.
+    """Server-side apply: `config` laid over `live`, less what the manager had `before`.
 
     A field that the manager applied earlier and leaves out now is removed.
     """

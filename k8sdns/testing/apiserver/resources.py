@@ -137,7 +137,7 @@ class Catalogue:
         if not (isinstance(api_version, str) and isinstance(kind, str) and api_version and kind):
             raise ValueError("an object needs apiVersion and kind")
         if not isinstance(thing.get("metadata"), dict):
-            raise ValueError(f"{kind} has no metadata")
+            raise ValueError(f"{kind} has no metadata")  # noqa: TRY004
         group, _, version = api_version.rpartition("/")
         known = self._by_kind.get((group, version, kind))
         if known is not None:

@@ -51,10 +51,12 @@ def send(request: Request, code: int, octets: bytes) -> None:
     request.setResponseCode(code)
     if len(octets) < _WHOLE_BELOW:
         request.setHeader("Content-Length", str(len(octets)))
+    is_gone: list[object] = []
+    request.notifyFinish().addErrback(is_gone.append)
     request.write(b"")
     for start in range(0, len(octets), _PIECE):
         request.write(octets[start : start + _PIECE])
-    if not request._disconnected:
+    if not is_gone:
         request.finish()
 
 
@@ -128,7 +130,7 @@ class WatchResponse:
             self._request.unregisterProducer()
             self._request.finish()
 
-    def _ended(self, result: object) -> None:
+    def _ended(self, _: object) -> None:
         self._is_over = True
         self._kept.clear()
         self.stream.stop()

@@ -42,7 +42,7 @@ FIELDS = {
 """The fields that may be selected by, beside metadata.name and metadata.namespace."""
 
 
-def everything(thing: Object) -> bool:
+def everything(_: Object) -> bool:
     """The empty selector."""
     return True
 

@@ -16,7 +16,8 @@ from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from k8sdns.testing.apiserver.access import Access
-from k8sdns.testing.apiserver.faults import FaultyFactory, How, Faults
+from k8sdns.testing.apiserver.faults import Faults, FaultyFactory, How
+from k8sdns.testing.apiserver.memory import Cut, MemoryEndpoint, whole
 from k8sdns.testing.apiserver.requestlog import RequestLog
 from k8sdns.testing.apiserver.resources import Catalogue, Object
 from k8sdns.testing.apiserver.responses import WatchResponse
@@ -52,6 +53,7 @@ class FakeApiServer:
         self.tls: Authority | None = None
         self._port: IListeningPort | None = None
         self._where = ("127.0.0.1", 0)
+        self._is_refusing = False
 
     # objects
 
@@ -68,7 +70,7 @@ class FakeApiServer:
         return [self.apply(thing) for thing in _objects(text)]
 
     def load(self, path: str | os.PathLike[str]) -> int:
-        """Store every object of a file, or of a folder's *.yaml, *.yml, *.json; returns how many."""
+        """Store every object of a file, or of a folder's YAML and JSON files; returns how many."""
         count = 0
         for file in _files(Path(path)):
             try:
@@ -78,7 +80,7 @@ class FakeApiServer:
         return count
 
     def delete(self, kind: str, namespace: str, name: str) -> bool:
-        """Take one object away; False if it was not there. Raises `KeyError` for an unknown kind."""
+        """Take one object away; False if it was not there. Unknown kinds raise `KeyError`."""
         resource = self.catalogue.named(kind)
         key = (namespace or "default" if resource.namespaced else "", name)
         if key not in self.storage.shelf(resource).objects:
@@ -118,7 +120,8 @@ class FakeApiServer:
         if tls is not None:
             factory = TLSMemoryBIOFactory(tls, False, self.factory, self.reactor)
         self._port = self.reactor.listenTCP(port, factory, BACKLOG, interface)
-        self._where = (interface, self._port.getHost().port)
+        address: Any = self._port.getHost()
+        self._where = (interface, address.port)
         return self._port
 
     @property
@@ -128,14 +131,21 @@ class FakeApiServer:
         scheme = "https" if self.tls else "http"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
+    def endpoint(self, cut: Cut = whole) -> MemoryEndpoint:
+        """A way to connect without sockets; `cut` cuts what clients receive into pieces."""
+        return MemoryEndpoint(self.factory, self.clock, lambda: self._is_refusing, cut)
+
     def refuse(self) -> Deferred[None]:
         """Close the port: connections are refused. Open ones stay."""
+        self._is_refusing = True
         port, self._port = self._port, None
         return succeed(None) if port is None else _closed(port)
 
-    def accept(self) -> IListeningPort:
-        """Open the same port again."""
-        return self.listen(self._where[1], tls=self.tls, interface=self._where[0])
+    def accept(self) -> None:
+        """Open the same port again, if there ever was one."""
+        self._is_refusing = False
+        if self._where[1] and self._port is None:
+            self.listen(self._where[1], tls=self.tls, interface=self._where[0])
 
     def disconnect(self, how: How = "reset", kind: str | None = None) -> int:
         """Break every open watch (of a kind) off; returns how many there were."""
@@ -194,7 +204,7 @@ def _objects(text: str | bytes) -> Iterator[Object]:
         if document is None:
             continue
         if not isinstance(document, dict):
-            raise ValueError("a document is no Kubernetes object")
+            raise ValueError("a document is no Kubernetes object")  # noqa: TRY004
         if str(document.get("kind", "")).endswith("List") and "items" in document:
             for item in document["items"] or []:
                 yield _whole(item, document)

@@ -6,11 +6,11 @@ Refuses to know: sockets and TLS.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import yaml
-from twisted.internet.interfaces import IReactorTime
+from cryptography.x509.oid import NameOID
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -44,7 +44,9 @@ class ApiSite(Site):
     noisy = False
 
     def __init__(self, server: FakeApiServer) -> None:
-        super().__init__(Front(server), timeout=None, reactor=server.reactor)
+        super().__init__(  # type: ignore[no-untyped-call]
+            Front(server), timeout=None, reactor=server.reactor
+        )
 
     def acceptableProtocols(self) -> list[bytes]:
         """What TLS may agree on."""
@@ -60,7 +62,7 @@ class Front(Resource):
     isLeaf = True
 
     def __init__(self, server: FakeApiServer) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._server = server
 
     def render(self, request: Request) -> Any:
@@ -69,7 +71,7 @@ class Front(Resource):
             Exchange(self._server, request).begin()
         except ApiError as error:
             send_error(request, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a bug here must not look like a dead server
             _log.failure("the fake API server failed")
             send_error(request, ApiError(500, "InternalError", f"Internal error: {error!r}"))
         return NOT_DONE_YET
@@ -95,7 +97,7 @@ class Exchange:
         server.log.append(self._seen)
         request.notifyFinish().addBoth(self._finished)
 
-    def _finished(self, result: object) -> None:
+    def _finished(self, _: object) -> None:
         self._seen.code = self._request.code
         self._seen.sent = self._request.sentLength
         self._seen.ended_at = self._server.clock.seconds()
@@ -115,7 +117,7 @@ class Exchange:
         if connection is not None:
             connection.begin(fault)
         if fault is not None and fault.delay:
-            clock = cast(IReactorTime, self._server.clock)
+            clock = self._server.clock
             clock.callLater(fault.delay, self._later, found, fault)
         else:
             self._answer(found, fault)
@@ -139,7 +141,7 @@ class Exchange:
         return what
 
     def _later(self, found: Target | None, fault: Fault) -> None:
-        if self._request._disconnected:
+        if self._seen.ended_at is not None:
             return
         try:
             self._answer(found, fault)
@@ -179,7 +181,7 @@ class Exchange:
         server = self._server
         asked = options.read(self._query, what.resource, what.namespace)
         shelf = server.storage.shelf(what.resource)
-        clock = cast(IReactorTime, server.clock)
+        clock = server.clock
         stream = WatchStream(server.storage, shelf, asked, server.conduct, clock)
         response = WatchResponse(self._request, stream)
         server.watches.append(response)
@@ -240,16 +242,24 @@ class Exchange:
         self._seen.verb = "control"
         if self._method != "POST":
             raise method_not_allowed()
-        content = self._request.content.read()
+        content = self._content()
         answer = control.obey(self._server, self._path.removeprefix("/_ctl/"), self._query, content)
         send(self._request, 200, answer.encode())
+
+    def _content(self) -> bytes:
+        content = self._request.content
+        return content.read() if content is not None else b""
 
     def _is_dry(self) -> bool:
         return self._query.get("dryRun") == "All"
 
     def _body(self) -> Any:
-        content = self._request.content.read()
-        is_yaml = "yaml" in (self._request.getHeader("Content-Type") or "")
+        content = self._content()
+        content_type = self._request.getHeader("Content-Type") or ""
+        is_yaml = "yaml" in content_type
+        if content_type and not is_yaml and "json" not in content_type:
+            text = f"{content_type} is not read here; use JSON or YAML (kubectl apply or create -f)"
+            raise ApiError(415, "UnsupportedMediaType", text)
         try:
             return yaml.safe_load(content) if is_yaml else msgspec.json.decode(content)
         except (yaml.YAMLError, msgspec.DecodeError) as error:
@@ -280,7 +290,5 @@ def _common_name(request: Request) -> str:
         certificate = connection.getPeerCertificate()
     if certificate is None:
         return ""
-    from cryptography.x509.oid import NameOID
-
     names = certificate.to_cryptography().subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(names[0].value) if names else ""

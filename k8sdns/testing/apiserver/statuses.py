@@ -21,6 +21,7 @@ class ApiError(K8sDNSError):
         reason: str,
         message: str,
         details: dict[str, Any] | None = None,
+        *,
         retry_after: int | None = None,
         continue_token: str = "",
     ) -> None:

@@ -56,20 +56,18 @@ class Authority:
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """The connection of a new client, with the certificate of now."""
+        del tlsProtocol  # Twisted hands it over; ours are all alike
         return SSL.Connection(self._context, None)
 
     def _make_context(self, certificate: bytes, key: bytes) -> SSL.Context:
         context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.use_certificate(
-            crypto.X509.from_cryptography(x509.load_pem_x509_certificate(certificate))
-        )
-        private = serialization.load_pem_private_key(key, None)
-        context.use_privatekey(crypto.PKey.from_cryptography_key(private))
+        context.use_certificate(crypto.load_certificate(crypto.FILETYPE_PEM, certificate))
+        context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, key))
         store = context.get_cert_store()
         if store is not None:
             store.add_cert(crypto.X509.from_cryptography(self._certificate))
         # Asked for, not demanded: who shows none may still have a token.
-        context.set_verify(SSL.VERIFY_PEER, lambda connection, cert, error, depth, ok: bool(ok))
+        context.set_verify(SSL.VERIFY_PEER, lambda *checked: bool(checked[-1]))
         context.set_session_id(b"k8sdns")
         context.set_alpn_select_callback(_select_http_1)
         return context
@@ -98,7 +96,7 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256())
 
 
-def _select_http_1(connection: SSL.Connection, offered: list[bytes]) -> Any:
+def _select_http_1(_: SSL.Connection, offered: list[bytes]) -> Any:
     return b"http/1.1" if b"http/1.1" in offered else SSL.NO_OVERLAPPING_PROTOCOLS
 
 

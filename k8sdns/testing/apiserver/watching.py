@@ -1,6 +1,6 @@
 """WATCH: the lines of one stream, from its first event to its end. No I/O.
 
-Owns: replay, WatchList, bookmarks, the ADDED and DELETED of objects that enter and leave a selector.
+Owns: replay, WatchList, bookmarks, the events of objects that enter or leave a selector.
 Refuses to know: HTTP and transports; it is given `send` and `end`.
 Source: apiserver `storage/cacher`, KEP-3157 (WatchList), KEP-956 (bookmarks).
 """
@@ -47,9 +47,9 @@ class WatchConduct:
     default_timeout: float = 1800.0
 
 
-def event_line(type: str, thing: Object) -> bytes:
+def event_line(event: str, thing: Object) -> bytes:
     """One event as it goes over the wire: compact JSON and a line feed."""
-    return msgspec.json.encode({"type": type, "object": thing}) + b"\n"
+    return msgspec.json.encode({"type": event, "object": thing}) + b"\n"
 
 
 class WatchStream:
@@ -149,10 +149,10 @@ class WatchStream:
             }
             self.event("DELETED", left)
 
-    def event(self, type: str, thing: Object) -> None:
+    def event(self, event: str, thing: Object) -> None:
         """Send one event."""
         if self.is_open:
-            self._send(event_line(type, thing))
+            self._send(event_line(event, thing))
 
     def raw(self, octets: bytes) -> None:
         """Send anything at all: half a line, a blank one, no JSON."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from k8sdns.testing.apiserver import patches
 from k8sdns.testing.apiserver.admission import admit, timestamp
@@ -121,7 +121,7 @@ class Writer:
             "fieldsType": "FieldsV1",
             "fieldsV1": patches.owned_fields(fields),
         }
-        old = (live or {"metadata": {}})["metadata"].get("managedFields") or []
+        old = live["metadata"].get("managedFields", []) if live else []
         mine = (manager, "Apply")
         return [one for one in old if (one.get("manager"), one.get("operation")) != mine] + [entry]
 
@@ -130,8 +130,7 @@ class Writer:
         self.get(resource, key)
         if cascade and resource.kind == "Namespace":
             self._empty(key[1])
-        gone = self._storage.remove(resource, key)
-        assert gone is not None
+        gone = self._storage.remove(resource, key) or self.get(resource, key)
         for owner in [owner for owner in self._applied if owner[:2] == (resource, key)]:
             del self._applied[owner]
         return gone
@@ -148,9 +147,9 @@ class Writer:
 
     def _placed(self, resource: ResourceType, namespace: str, thing: Object) -> Object:
         """The object with the namespace of the path; 400 when it says another one."""
-        if not isinstance(thing, dict) or not isinstance(thing.get("metadata"), dict):
+        if not isinstance(cast("Any", thing), dict) or not isinstance(thing.get("metadata"), dict):
             raise bad_request(
-                "the object provided is unrecognized (must be of type " + resource.kind
+                "the object provided is unrecognized (must be of type " + resource.kind + ")"
             )
         metadata = thing["metadata"]
         if not resource.namespaced:
