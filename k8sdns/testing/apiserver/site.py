@@ -150,7 +150,7 @@ class Exchange:
 
     def _answer(self, found: Target | None, fault: Fault | None) -> None:
         if fault is not None and fault.close:
-            self._request.setHeader("Connection", "close")
+            self._close_afterwards()
         if fault is not None and fault.code is not None:
             for name, value in fault.headers.items():
                 self._request.setHeader(name, value)
@@ -159,6 +159,12 @@ class Exchange:
             send_json(self._request, 200, discovery.document(self._path, self._server.catalogue))
         else:
             self._serve(found)
+
+    def _close_afterwards(self) -> None:
+        self._request.setHeader("Connection", "close")
+        connection = connection_of(self._request)
+        if connection is not None:
+            self._request.notifyFinish().addBoth(lambda _: connection.loseConnection())
 
     def _serve(self, what: Target) -> None:
         verb = self._seen.verb
