@@ -128,6 +128,27 @@ class ISearchPath(Interface):
         """Return the suffixes that the client's resolver would try, in order; () if unknown."""
 
 
+class IGate(Interface):
+    """Something that serving waits for at the start, each by its own bound."""
+
+    def opened() -> Deferred[None]:
+        """Fire when serving may begin: synced, or waited long enough. Never fails."""
+
+
+class ILeaving(Interface):
+    """Something that is to be told first when the process is about to end."""
+
+    def leave() -> Deferred[None] | None:
+        """Say so to the world (not ready, lameduck); questions are still answered meanwhile."""
+
+
+class IStreamSecurity(Interface):
+    """Secures the streams of its block's listeners (`tls`)."""
+
+    def secured(factory: Any) -> Any:
+        """Return a factory whose connections are those of `factory` inside TLS."""
+
+
 class ISink(Interface):
     """Where every source of cluster objects ends; the Store provides it."""
 

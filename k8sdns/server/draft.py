@@ -17,6 +17,7 @@ from k8sdns.answers import Answer, Question
 from k8sdns.interfaces import ILookup
 from k8sdns.metrics import PANICS, Metrics
 from k8sdns.server.block import Answered, ServerBlock
+from k8sdns.server.carried import Share
 
 
 @implementer(ILookup)
@@ -36,7 +37,8 @@ class Context(NamedTuple):
     clock: IReactorTime
     metrics: Metrics
     warn: Callable[[str], None]
-    carried: dict[Any, Any]  # what a reload hands over, by the settings that it came from
+    share: Share  # what outlives a reload, by the settings that it came from
+    halt: Callable[[str], None]  # log a message and end the process: serving makes no sense
     default_port: int = 53
 
 

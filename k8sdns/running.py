@@ -1,0 +1,165 @@
+"""A server that runs: the current generation of objects, and its exchange for another.
+
+Owns the order of start, reload and end. A *generation* is everything that one Corefile came to:
+servers by listener, services, what serving waits for. A reload prepares the next generation,
+which may fail and then changes nothing; commits it, which cannot fail; and retires the old one.
+Refuses to know Corefiles and directives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from k8sdns.metrics import QUERIES_WAITING, Metrics
+from k8sdns.server.carried import Carried, Share
+from k8sdns.server.listeners import Listener, ListenKey, Listeners
+from k8sdns.server.server import Server
+
+log = Logger()
+
+RETIRE_SECONDS = 5.0  # what an old generation has left to finish the queries that it took
+
+
+class Generation(NamedTuple):
+    """What one Corefile came to; things stand in plugin order."""
+
+    servers: dict[ListenKey, tuple[Server, Any]]  # the server and the factory of its streams
+    services: tuple[IService, ...]
+    gates: tuple[Any, ...]  # provide IGate
+    leaving: tuple[Any, ...]  # provide ILeaving
+    share: Share  # what it has in common with the next one
+
+    @property
+    def waiting(self) -> int:
+        """How many queries wait for their answer."""
+        return sum(len(server.deadlines) for server, _factory in self.servers.values())
+
+
+Generate = Callable[[Share], Generation]
+
+
+class Running:
+    """One server process: listeners, and the generation that answers on them."""
+
+    def __init__(self, reactor: Any, metrics: Metrics, generate: Generate) -> None:
+        self._reactor = reactor
+        self._generate = generate
+        self._listeners = Listeners(reactor, metrics)
+        self._carried = Carried()
+        self._current: Generation | None = None
+        self._retiring: list[Generation] = []
+        self._asked_before = 0
+        self._seen: tuple[int, float | None] = (0, None)
+        self._waiting = metrics.gauge(QUERIES_WAITING)
+        metrics.before_scrape(self._count_waiting)
+
+    def privileged_start(self) -> None:
+        """Build everything and bind every socket; raises ConfigurationError and opens nothing."""
+        generation = self._generate(self._carried.share())
+        opened = self._listeners.prepare(generation.servers)
+        self._listeners.commit(opened, generation.servers)
+        self._current = generation
+
+    def start(self) -> Deferred[None]:
+        """Start what was built; fires once questions are answered."""
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        generation = self._current
+        if generation is None:
+            return
+        await self._start_services(generation)
+        if self._current is not None:
+            self._listeners.start()
+
+    async def _start_services(self, generation: Generation) -> None:
+        await generation.share.start()
+        for service in generation.services:
+            service.privilegedStartService()
+            await maybeDeferred(service.startService)
+        await gatherResults([gate.opened() for gate in generation.gates])
+
+    def last_asked_at(self) -> float | None:
+        """Return when the last question came, by the reactor's clock; None: never.
+
+        Known to the moment of the last call: the hot path only counts.
+        """
+        asked = self._asked_before
+        if self._current is not None:
+            asked += sum(server.queries for server, _ in self._current.servers.values())
+        if asked != self._seen[0]:
+            self._seen = (asked, self._reactor.seconds())
+        return self._seen[1]
+
+    async def reload(self, generate: Generate) -> None:
+        """Exchange the generation; raises what preparing raised, and then nothing has changed."""
+        share = self._carried.share()
+        opened: dict[ListenKey, Listener] = {}
+        generation = None
+        try:
+            generation = generate(share)
+            opened = self._listeners.prepare(generation.servers)
+            await self._start_services(generation)
+        except BaseException:
+            self._listeners.abandon(opened)
+            await self._abandon(generation, share)
+            raise
+        old, self._current = self._current, generation
+        self._listeners.commit(opened, generation.servers)
+        if old is not None:
+            await self._retire(old)
+
+    async def _abandon(self, generation: Generation | None, share: Share) -> None:
+        if generation is not None:
+            await self._stop_services(generation)
+        await share.release()
+
+    async def _retire(self, old: Generation) -> None:
+        self._asked_before += sum(server.queries for server, _ in old.servers.values())
+        self._retiring.append(old)
+        end = self._reactor.seconds() + RETIRE_SECONDS
+        while old.waiting and self._reactor.seconds() < end:
+            await deferLater(self._reactor, 0.05, lambda: None)
+        await self._stop_generation(old)
+        self._retiring.remove(old)
+
+    def drain(self) -> Deferred[None]:
+        """Tell the world that the end is near; questions are still answered."""
+        told = [] if self._current is None else self._current.leaving
+        calls: list[Deferred[Any]] = [maybeDeferred(each.leave) for each in told]
+        return gatherResults(calls, consumeErrors=True).addCallback(lambda _: None)
+
+    def stop(self) -> Deferred[None]:
+        """Stop answering, close every socket, stop every service."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        current, self._current = self._current, None
+        self._listeners.close()
+        for generation in [*self._retiring, *([current] if current else [])]:
+            await self._stop_generation(generation)
+
+    async def _stop_generation(self, generation: Generation) -> None:
+        for server, _factory in generation.servers.values():
+            server.streams.close_all()
+            server.deadlines.cancel_all()
+        await self._stop_services(generation)
+        await generation.share.release()
+
+    async def _stop_services(self, generation: Generation) -> None:
+        for service in reversed(generation.services):
+            if not service.running:
+                continue
+            try:
+                await maybeDeferred(service.stopService)
+            except Exception:
+                log.failure("{service} did not stop cleanly", service=service)
+
+    def _count_waiting(self) -> None:
+        self._waiting[()] = self._current.waiting if self._current else 0
