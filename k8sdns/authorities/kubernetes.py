@@ -1,0 +1,484 @@
+"""The authority for a cluster's names: Services, endpoints, pods, and the way back from addresses.
+
+Owns: which of the zone's kinds of name a question is about, and which denial a missing one gets.
+Refuses to know where cluster objects come from, transports, and what other authorities there are.
+
+Positive answers are remembered until the object behind them changes; denials are one object a
+zone. Everything is made from the store as it is now: there is no time in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, TypeAlias
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from k8sdns import names, records
+from k8sdns.answers import Answer, Question
+from k8sdns.authorities.backends import Backend, ServiceView, address_octets
+from k8sdns.authorities.base import Authority
+from k8sdns.authorities.externalname import Chase
+from k8sdns.authorities.memo import MAX_ANSWERS, Memo
+from k8sdns.authorities.nameserver import nameservers
+from k8sdns.authorities.pods import DISABLED, VERIFIED, pod_backends
+from k8sdns.authorities.reverse import pointer_owners
+from k8sdns.authorities.schema import POD_TREE, SERVICE_TREE, VERSION, Place, parse
+from k8sdns.authorities.soa import LiveZone
+from k8sdns.authorities.srv import address_record, srv_records
+from k8sdns.authorities.zonetransfer import transfer_records
+from k8sdns.cluster.store import Store
+from k8sdns.interfaces import ILookup, IMetadata, IReadiness, ISearchPath, ITransferable
+from k8sdns.records import AAAA, AXFR, CNAME, IXFR, NS, PTR, SOA, SRV, TXT, A, Record
+
+SCHEMA_VERSION: Final = b"1.1.0"
+SCHEMA_VERSION_TTL: Final = 28800  # seconds
+NO_CEILING: Final = 0x7FFFFFFF
+
+Found: TypeAlias = Answer | Deferred[Any] | None
+"""An Answer, a Deferred of one, or None for a name that does not exist."""
+
+_NAMESERVER = [b"ns", b"dns"]
+_TREES = frozenset({SERVICE_TREE, POD_TREE})
+_ADDRESSES = frozenset({A, AAAA})
+_APART = frozenset({SOA, PTR, AXFR, IXFR})
+
+
+@implementer(IReadiness, ITransferable, IMetadata, ISearchPath)
+class KubernetesAuthority(Authority):
+    """Answers for the zones of one cluster from its store (Kubernetes DNS specification 1.1.0).
+
+    `zones` are lower-case wire names; the first that is no reverse zone is the primary one, the
+    suffix of PTR targets. `ttl` is in seconds. `pods` is ``disabled``, ``insecure`` or
+    ``verified``. `namespaces` limits what is exposed, None for all. `fallthrough` are the zones
+    whose missing names are left to the next authority. `local_addresses` are the addresses that
+    others reach this server by, `search` the host's own search list, for autopath.
+    Attribute `lookup` asks the whole server for the targets of ExternalName Services; without it
+    an alias that leads out of the zone is answered alone.
+    """
+
+    word = "kubernetes"
+
+    def __init__(
+        self,
+        store: Store,
+        zones: Iterable[bytes],
+        *,
+        ttl: int = 5,
+        pods: str = DISABLED,
+        namespaces: frozenset[str] | None = None,
+        endpoint_pod_names: bool = False,
+        ignore_empty_service: bool = False,
+        noendpoints: bool = False,
+        zonal: bool = False,
+        fallthrough: Iterable[bytes] = (),
+        local_addresses: Iterable[str] = (),
+        search: Iterable[bytes] = (),
+        lookup: ILookup | None = None,
+        memo_bound: int = MAX_ANSWERS,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.store = store
+        self.lookup = lookup
+        self._configured_ttl = self._ttl = ttl
+        self._version_ttl = SCHEMA_VERSION_TTL
+        self._pods = pods
+        self._namespaces = namespaces
+        self._namespace_labels = (
+            None if namespaces is None else {name.encode("utf-8") for name in namespaces}
+        )
+        self._pod_names = endpoint_pod_names
+        self._ignore_empty = ignore_empty_service
+        self._noendpoints = noendpoints
+        self._zonal = zonal
+        self._local_addresses = tuple(local_addresses)
+        self._search = tuple(search)
+        fallthrough = tuple(fallthrough)
+        self._zones = {zone: LiveZone(zone, self.word, fallthrough) for zone in zones}
+        self._lengths = frozenset(map(len, self._zones))
+        self.primary_zone = next(z.name for z in self._zones.values() if not z.is_reverse)
+        self._refused = Answer(rcode=records.REFUSED, source=self.word)
+        self._memo = Memo(memo_bound)
+        self._probe = self._memo.answers.get
+        self._views: dict[tuple[bytes, bytes], ServiceView] = {}
+        self._is_outdated = True
+        self.kinds = needed_kinds(pods, noendpoints=noendpoints)
+        self._unsubscribe = store.subscribe(self._changed)
+
+    def close(self) -> None:
+        """Stop following the store."""
+        self._unsubscribe()
+
+    def limit_ttl(self, ceiling: int) -> None:
+        """Make every TTL at most `ceiling` seconds from now on: what `cache` asks of its block."""
+        self._ttl = min(self._configured_ttl, ceiling)
+        self._version_ttl = min(SCHEMA_VERSION_TTL, ceiling)
+        self._memo.clear()
+        self._is_outdated = True
+
+    # -- IAuthority ------------------------------------------------------------------------
+
+    def answer(self, question: Question) -> Found:
+        """Answer from the cluster; None for other zones and for what falls through."""
+        answer = self._probe((question.qname, question.qtype))
+        if answer is not None:
+            return answer
+        found = self._match(question.qname)
+        if found is None:
+            return None
+        zone, labels, question.zone_at = found
+        if self._is_outdated:
+            self._renew()
+        question.zone = zone.name
+        made = self._resolve(question, zone, labels)
+        return self._missing(question, zone) if made is None else made
+
+    def _match(self, qname: bytes) -> tuple[LiveZone, list[bytes], int] | None:
+        """Return the longest zone around `qname`, the labels left of it, and where it begins."""
+        lengths, zones = self._lengths, self._zones
+        labels: list[bytes] = []
+        at, left = 0, len(qname)
+        while True:
+            if left in lengths:
+                zone = zones.get(qname[at:])
+                if zone is not None:
+                    return zone, labels, at
+            length = qname[at]
+            if not length:
+                return None
+            begin = at + 1
+            at = begin + length
+            left -= length + 1
+            labels.append(qname[begin:at])
+
+    def _missing(self, question: Question, zone: LiveZone) -> Answer | None:
+        """Deny a name, unless that would be a lie: before the first listing nobody can know."""
+        waits_for = self.waits_for()
+        if waits_for:
+            return zone.unready(waits_for)
+        return None if zone.falls_through(question.qname) else zone.nxdomain
+
+    def _resolve(self, question: Question, zone: LiveZone, labels: list[bytes]) -> Found:
+        """Answer a name of `zone`; None for a name that does not exist."""
+        if question.qtype in _APART:
+            return self._answer_apart(question, zone, labels)
+        if labels and labels[-1] in _TREES and not zone.is_reverse:
+            return self._answer_in_tree(question, zone, labels)
+        return self._answer_at_top(question, zone, labels)
+
+    # -- the top of a zone ---------------------------------------------------------------------
+
+    def _answer_apart(self, question: Question, zone: LiveZone, labels: list[bytes]) -> Found:
+        """Answer the types whose answers do not hang on a name's place in the tree."""
+        qtype = question.qtype
+        if qtype == SOA:
+            return zone.nodata if labels else zone.soa_answer
+        if qtype != PTR:
+            return self._refused
+        address = names.address_of(question.qname)
+        if address is not None:
+            return self._pointers(question, address)
+        if labels and labels[-1] in _TREES and not zone.is_reverse:
+            return self._answer_in_tree(question, zone, labels)
+        return self._answer_at_top(question, zone, labels)
+
+    def _answer_at_top(
+        self, question: Question, zone: LiveZone, labels: list[bytes]
+    ) -> Answer | None:
+        """Answer the apex, ``dns-version``, ``ns.dns`` and the names of addresses."""
+        qtype = question.qtype
+        if not labels:
+            return self._name_servers(zone) if qtype == NS else zone.nodata
+        if labels == [VERSION]:
+            return self._version(question.qname) if qtype == TXT else None
+        if labels == _NAMESERVER:
+            return self._name_server_addresses(question, zone)
+        address = names.address_of(question.qname)
+        if address is not None and self._owners_of(address):
+            return zone.nodata
+        return None
+
+    def _version(self, qname: bytes) -> Answer:
+        return self._positive((records.txt(qname, (SCHEMA_VERSION,), self._version_ttl),))
+
+    def _name_servers(self, zone: LiveZone) -> Answer:
+        found = self.name_servers(zone)
+        if not found:
+            return zone.nodata
+        ttl = self._ttl
+        servers = tuple(
+            Record(zone.name, NS, ttl, name) for name in dict.fromkeys(n for n, _ in found)
+        )
+        return self._positive(servers, tuple(address_record(n, octets, ttl) for n, octets in found))
+
+    def _name_server_addresses(self, question: Question, zone: LiveZone) -> Answer:
+        qname, ttl = question.qname, self._ttl
+        octets = dict.fromkeys(octets for _, octets in self.name_servers(zone))
+        found = tuple(address_record(qname, o, ttl) for o in octets)
+        wanted = tuple(record for record in found if record.rtype == question.qtype)
+        return self._positive(wanted) if wanted else zone.nodata
+
+    def name_servers(self, zone: LiveZone) -> list[tuple[bytes, bytes]]:
+        """Return (name, octets of an address) of those who serve `zone`."""
+        return nameservers(self.store, zone, self._local_addresses, pod_names=self._pod_names)
+
+    # -- the way back from addresses ---------------------------------------------------------
+
+    def _pointers(self, question: Question, address: str) -> Answer | None:
+        owners = self._owners_of(address)
+        if not owners:
+            return None
+        zone, ttl = self.primary_zone, self._ttl
+        answer = self._positive(tuple(Record(question.qname, PTR, ttl, o + zone) for o in owners))
+        self._memo.keep_until_any_change((question.qname, PTR), answer)
+        return answer
+
+    def _owners_of(self, address: str) -> list[bytes]:
+        return pointer_owners(
+            self.store,
+            address,
+            self._is_pointed_at,
+            endpoints=not self._noendpoints,
+            pod_names=self._pod_names,
+        )
+
+    def _is_pointed_at(self, namespace: str) -> bool:
+        # CoreDNS asks whether a namespace exists only where a list of them is configured.
+        return self._namespaces is None or self.is_exposed(namespace)
+
+    def is_exposed(self, namespace: str) -> bool:
+        """Tell whether names in `namespace` are served: it exists and is not configured away."""
+        if namespace not in self.store.namespaces:
+            return False
+        return self._namespaces is None or namespace in self._namespaces
+
+    # -- svc and pod ---------------------------------------------------------------------------
+
+    def _answer_in_tree(self, question: Question, zone: LiveZone, labels: list[bytes]) -> Found:
+        place = parse(labels, zonal=self._zonal)
+        if place is None:
+            return None
+        namespace = place.namespace
+        if not namespace:
+            return zone.nodata
+        if not self._has_namespace(place):
+            return None
+        if not place.service:
+            return zone.nodata
+        if place.tree == POD_TREE:
+            found = pod_backends(self.store, place, self._pods)
+            return self._from_backends(question, zone, found) if found else None
+        view = self._view(namespace, place.service)
+        if view is None:
+            return None
+        if view.is_external:
+            return self._external(question, zone, place, view)
+        return self._service(question, zone, place, view)
+
+    def _has_namespace(self, place: Place) -> bool:
+        if place.tree == POD_TREE and self._pods == DISABLED:
+            return False
+        wanted = self._namespace_labels
+        if wanted is not None and place.namespace not in wanted:
+            return False
+        return place.namespace in self.store.namespace_at
+
+    def _view(self, namespace: bytes, name: bytes) -> ServiceView | None:
+        view = self._views.get((namespace, name))
+        if view is None:
+            service = self.store.service_at(namespace, name)
+            if service is None:
+                return None
+            slices = (
+                () if self._noendpoints else self.store.slices_of(service.namespace, service.name)
+            )
+            view = self._views[namespace, name] = ServiceView(
+                service, slices, pod_names=self._pod_names, ignore_empty=self._ignore_empty
+            )
+        return view
+
+    def _service(
+        self, question: Question, zone: LiveZone, place: Place, view: ServiceView
+    ) -> Answer | None:
+        """Answer a name of a Service that is no alias."""
+        answer: Answer | None
+        if place.zonal:
+            chosen = view.select_zonal(place)
+            answer = None if chosen is None else self._from_backends(question, zone, chosen)
+        elif not place.endpoint and not place.has_port and question.qtype != SRV:
+            octets = view.addresses(question.qtype if question.qtype in _ADDRESSES else A)
+            if octets is None:
+                return None
+            if not octets or question.qtype not in _ADDRESSES:
+                return zone.nodata
+            answer = self._addresses(question, octets)
+        else:
+            backends = view.select(place)
+            answer = self._from_backends(question, zone, backends) if backends else None
+        if answer is not None and answer.answer:
+            service = view.service
+            key = (question.qname, question.qtype)
+            self._memo.keep(key, answer, service.namespace, service.name)
+        return answer
+
+    def _from_backends(
+        self, question: Question, zone: LiveZone, backends: tuple[Backend, ...]
+    ) -> Answer:
+        """Answer a name that exists: addresses, SRV records, or NODATA."""
+        if question.qtype == SRV:
+            found, additional = srv_records(question.qname, backends, zone.name, self._ttl)
+            return self._positive(found, additional) if found else zone.nodata
+        octets = address_octets(backends, question.qtype)
+        return self._addresses(question, octets) if octets else zone.nodata
+
+    def _addresses(self, question: Question, octets: tuple[bytes, ...]) -> Answer:
+        qname, qtype, ttl = question.qname, question.qtype, self._ttl
+        return self._positive(tuple([Record(qname, qtype, ttl, each) for each in octets]))
+
+    def _positive(self, answer: tuple[Record, ...], additional: tuple[Record, ...] = ()) -> Answer:
+        return Answer(answer, (), additional, aa=True, source=self.word)
+
+    # -- aliases -------------------------------------------------------------------------------
+
+    def _external(
+        self, question: Question, zone: LiveZone, place: Place, view: ServiceView
+    ) -> Found:
+        """Answer an ExternalName Service; below its own name there is nothing."""
+        target = view.alias
+        if target is None or place.endpoint or place.has_port or place.zonal:
+            return None
+        key = (question.qname, question.qtype)
+        if question.qtype == CNAME:
+            answer = self._positive((Record(question.qname, CNAME, self._ttl, target),))
+            self._memo.keep(key, answer, view.service.namespace, view.service.name)
+            return answer
+        if question.qtype not in _ADDRESSES:
+            return zone.nodata
+        chase = Chase(
+            question, zone.name, self._ttl, lambda name: self._step(question, name), self.lookup
+        )
+        found = chase.follow(target, self.word)
+        if isinstance(found, Answer) and not chase.left_zone:
+            self._memo.keep_until_any_change(key, found)
+        return zone.nodata if found is None else found
+
+    def _step(self, question: Question, name: bytes) -> tuple[bytes, ...] | bytes:
+        """Return what an alias inside the zone leads to: another alias, or addresses."""
+        view = self._external_at(name)
+        if view is not None and view.alias is not None:
+            return view.alias
+        inner = self.answer(Question(name, question.qtype))
+        if not isinstance(inner, Answer):
+            return ()
+        return tuple(record.rdata for record in inner.answer if record.rtype == question.qtype)
+
+    def _external_at(self, name: bytes) -> ServiceView | None:
+        """Return the ExternalName Service of exactly this name, if it is exposed."""
+        found = self._match(name)
+        if found is None or found[0].is_reverse:
+            return None
+        place = parse(found[1])
+        if place is None or place.tree != SERVICE_TREE or not place.service:
+            return None
+        if place.endpoint or place.has_port or not self._has_namespace(place):
+            return None
+        view = self._view(place.namespace, place.service)
+        return view if view is not None and view.is_external else None
+
+    # -- following the store -----------------------------------------------------------------
+
+    def _changed(self, kind: str, namespace: str, name: str) -> None:
+        self._memo.changed(kind, namespace, name)
+        self._views.pop((namespace.encode("utf-8"), name.encode("utf-8")), None)
+        self._is_outdated = True
+
+    def _renew(self) -> None:
+        self._is_outdated = False
+        serial = self.store.serial
+        for zone in self._zones.values():
+            zone.renew(serial, self._ttl)
+
+    # -- IReadiness ------------------------------------------------------------------------------
+
+    def waits_for(self) -> str:
+        """Return the kinds of objects that have not been listed yet, "" when there are none."""
+        if self.store.is_synced(self.kinds):
+            return ""
+        return ", ".join(kind for kind in self.kinds if not self.store.is_synced((kind,)))
+
+    # -- ITransferable ---------------------------------------------------------------------------
+
+    def zones(self) -> tuple[bytes, ...]:
+        """Return every zone served here."""
+        return tuple(self._zones)
+
+    def zone_serial(self, zone: bytes) -> int | None:
+        """Return the serial of one of the zones, None for any other name."""
+        return self.store.serial if zone in self._zones else None
+
+    def zone_records(self, zone: bytes) -> Iterator[Record]:
+        """Yield the whole zone (RFC 5936 §2.2); see `transfer_records`."""
+        if self._is_outdated:
+            self._renew()
+        live = self._zones[zone]
+        views = (
+            view
+            for namespace, name in sorted(self.store.services, key=lambda key: (key[1], key[0]))
+            if self.is_exposed(namespace)
+            and (view := self._view(namespace.encode("utf-8"), name.encode("utf-8"))) is not None
+        )
+        return transfer_records(live, self.name_servers(live), views, self._ttl)
+
+    # -- IMetadata, ISearchPath --------------------------------------------------------------------
+
+    def describe(self, question: Question, labels: dict[str, str]) -> None:
+        """Say which object a question is about, and which pod asks, as CoreDNS labels it."""
+        found = self._match(question.qname)
+        if found is None:
+            return
+        if self._pods == VERIFIED:
+            pod = self.store.client_pod(question.peer.host)
+            if pod is not None:
+                labels["kubernetes/client-namespace"] = pod.namespace
+                labels["kubernetes/client-pod-name"] = pod.name
+        place = parse(found[1], zonal=self._zonal)
+        if place is None:
+            labels["kubernetes/parse-error"] = "invalid query name"
+        else:
+            labels.update(place_labels(place))
+
+    def search_path(self, question: Question) -> tuple[bytes, ...]:
+        """Return the search list of the pod that asks, () if it is not known or not our zone's."""
+        found = self._match(question.qname)
+        if found is None or self._pods != VERIFIED:
+            return ()
+        pod = self.store.client_pod(question.peer.host)
+        if pod is None:
+            return ()
+        zone = found[0].name
+        services = names.from_labels((SERVICE_TREE,), zone)
+        namespace = names.from_labels((pod.namespace.encode("utf-8"),), services)
+        return (namespace, services, zone, *self._search)
+
+
+def needed_kinds(pods: str, *, noendpoints: bool = False) -> tuple[str, ...]:
+    """Return the kinds of objects that an authority with these options reads."""
+    kinds = ["services", "namespaces"]
+    if not noendpoints:
+        kinds.append("endpointslices")
+    if pods == VERIFIED:
+        kinds.append("pods")
+    return tuple(kinds)
+
+
+def place_labels(place: Place) -> dict[str, str]:
+    """Return a place as CoreDNS's metadata labels have it."""
+    values = {
+        "endpoint": place.endpoint, "kind": place.tree, "namespace": place.namespace,
+        "port-name": place.port, "protocol": place.protocol, "service": place.service,
+    }  # fmt: skip
+    labels = {f"kubernetes/{key}": names.label_text(value) for key, value in values.items()}
+    if place.zonal:
+        labels["kubernetes/zone"] = place.topology_zone
+    return labels

@@ -1,0 +1,80 @@
+"""One zone that is made from live objects: its SOA and the two denials that speak for all names.
+
+Owns: the SOA record and what depends on it alone. Refuses to know what the zone holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from k8sdns import names, records
+from k8sdns.answers import Answer, ZoneDenial, extended_error
+
+REFRESH, RETRY, EXPIRE = 7200, 1800, 86400  # seconds; CoreDNS's, nobody transfers by them
+MAX_SOA_TTL = 300  # seconds
+NOT_READY = 14  # RFC 8914 §4.15
+
+_IN_ADDR = names.from_text("in-addr.arpa")
+_IP6 = names.from_text("ip6.arpa")
+
+
+class LiveZone:
+    """A served zone; `renew` replaces its SOA and denials when the serial moves or the TTL changes.
+
+    `always_falls` and `falls_below` say for which of its missing names the next authority is asked.
+    """
+
+    __slots__ = (
+        "_unready",
+        "always_falls",
+        "falls_below",
+        "is_reverse",
+        "name",
+        "nameserver",
+        "nodata",
+        "nxdomain",
+        "soa",
+        "soa_answer",
+        "source",
+    )
+
+    def __init__(self, name: bytes, source: str, fallthrough: Iterable[bytes] = ()) -> None:
+        self.name = name
+        self.source = source
+        self.is_reverse = is_reverse(name)
+        self.nameserver = names.from_labels((b"ns", b"dns"), name)
+        self.always_falls = any(names.is_subdomain(name, zone) for zone in fallthrough)
+        self.falls_below = tuple(zone for zone in fallthrough if names.is_subdomain(zone, name))
+        self.renew(0, 0)
+
+    def renew(self, serial: int, ttl: int) -> None:
+        """Make the SOA anew: `ttl` in seconds bounds it and is the TTL of denials (RFC 2308 §4)."""
+        rname = names.from_labels((b"hostmaster",), self.name)
+        timers = (serial, REFRESH, RETRY, EXPIRE, ttl)
+        self.soa = records.soa(self.name, self.nameserver, rname, timers, min(ttl, MAX_SOA_TTL))
+        self.nodata = self._denial(records.NOERROR)
+        self.nxdomain = self._denial(records.NXDOMAIN)
+        self.soa_answer = Answer((self.soa,), aa=True, source=self.source)
+        self._unready: tuple[str, ZoneDenial] | None = None
+
+    def unready(self, waits_for: str) -> Answer:
+        """Return SERVFAIL with the SOA and the reason: nothing is denied before all is known."""
+        if self._unready is None or self._unready[0] != waits_for:
+            reason = extended_error(NOT_READY, f"waiting for {waits_for}")
+            denial = self._denial(records.SERVFAIL, (reason,))
+            self._unready = (waits_for, denial)
+        return self._unready[1]
+
+    def falls_through(self, qname: bytes) -> bool:
+        """Tell whether a missing name is left to the next authority."""
+        if self.always_falls:
+            return True
+        return any(names.is_subdomain(qname, zone) for zone in self.falls_below)
+
+    def _denial(self, rcode: int, options: tuple[tuple[int, bytes], ...] = ()) -> ZoneDenial:
+        return ZoneDenial(self.name, self.soa, rcode=rcode, source=self.source, options=options)
+
+
+def is_reverse(zone: bytes) -> bool:
+    """Tell whether `zone` is in one of the trees of addresses (RFC 1035 §3.5, RFC 3596 §2.5)."""
+    return names.is_subdomain(zone, _IN_ADDR) or names.is_subdomain(zone, _IP6)
