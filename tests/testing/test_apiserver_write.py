@@ -61,20 +61,20 @@ def test_a_replaced_service_keeps_uid_and_address(server, service):
 
 
 @pytest.mark.parametrize(
-    ("request_line", "code", "reason"),
+    ("request_line", "answer"),
     [
-        ("POST " + SERVICES, 409, "AlreadyExists"),
-        ("POST /api/v1/namespaces/nowhere/services", 400, "BadRequest"),
-        ("PUT " + SERVICES + "/other", 404, "NotFound"),
-        ("PUT " + SERVICES, 405, "MethodNotAllowed"),
-        ("DELETE " + SERVICES + "/other", 404, "NotFound"),
+        ("POST " + SERVICES, (409, "AlreadyExists")),
+        ("POST /api/v1/namespaces/nowhere/services", (400, "BadRequest")),
+        ("PUT " + SERVICES + "/other", (404, "NotFound")),
+        ("PUT " + SERVICES, (405, "MethodNotAllowed")),
+        ("DELETE " + SERVICES + "/other", (404, "NotFound")),
     ],
 )
-def test_refusals(shop, ask, service, request_line, code, reason):
+def test_refusals(shop, ask, service, request_line, answer):
     shop.apply(service("web"))
     method, path = request_line.split()
     reply = ask(path, method, service("web"))
-    assert (reply.code, reply.json["reason"]) == (code, reason)
+    assert (reply.code, reply.json["reason"]) == answer
 
 
 def test_create_needs_its_namespace(ask, service):

@@ -116,13 +116,15 @@ class FakeApiServer:
     ) -> IListeningPort:
         """Serve on a port (0: any free one), over TLS when `tls` is given."""
         self.tls = tls
-        factory: Any = self.factory
-        if tls is not None:
-            factory = TLSMemoryBIOFactory(tls, False, self.factory, self.reactor)
-        self._port = self.reactor.listenTCP(port, factory, BACKLOG, interface)
+        self._port = self.reactor.listenTCP(port, self._outermost(), BACKLOG, interface)
         address: Any = self._port.getHost()
         self._where = (interface, address.port)
         return self._port
+
+    def _outermost(self) -> Any:
+        if self.tls is None:
+            return self.factory
+        return TLSMemoryBIOFactory(self.tls, False, self.factory, self.reactor)
 
     @property
     def url(self) -> str:
@@ -132,8 +134,11 @@ class FakeApiServer:
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def endpoint(self, cut: Cut = whole) -> MemoryEndpoint:
-        """A way to connect without sockets; `cut` cuts what clients receive into pieces."""
-        return MemoryEndpoint(self.factory, self.clock, lambda: self._is_refusing, cut)
+        """A way to connect without sockets; `cut` cuts what clients receive into pieces.
+
+        Over TLS when `tls` was set before.
+        """
+        return MemoryEndpoint(self._outermost(), self.clock, lambda: self._is_refusing, cut)
 
     def refuse(self) -> Deferred[None]:
         """Close the port: connections are refused. Open ones stay."""

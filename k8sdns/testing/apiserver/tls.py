@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from zope.interface import implementer
 
@@ -41,31 +41,37 @@ class Authority:
             self._name = _name("k8sdns test CA")
             self._certificate = self._sign(self._name, self._key, is_ca=True)
             self.ca_pem = _pem(self._certificate)
-        pems = self.issue("kube-apiserver", self._names)
-        self._context = self._make_context(*pems)
+        self._context = self._make_context(*self._issued("kube-apiserver", self._names))
 
     def issue(self, common_name: str, names: Sequence[str] = ()) -> tuple[bytes, bytes]:
         """A certificate and its key, as PEM; for a client, `common_name` is the user."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._sign(_name(common_name), key, names=names)
+        certificate, key = self._issued(common_name, names)
         return _pem(certificate), key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
 
+    def _issued(
+        self, common_name: str, names: Sequence[str]
+    ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        return self._sign(_name(common_name), key, names=names), key
+
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """The connection of a new client, with the certificate of now."""
         del tlsProtocol  # Twisted hands it over; ours are all alike
         return SSL.Connection(self._context, None)
 
-    def _make_context(self, certificate: bytes, key: bytes) -> SSL.Context:
+    def _make_context(
+        self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+    ) -> SSL.Context:
         context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.use_certificate(crypto.load_certificate(crypto.FILETYPE_PEM, certificate))
-        context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, key))
+        context.use_certificate(certificate)
+        context.use_privatekey(key)
         store = context.get_cert_store()
         if store is not None:
-            store.add_cert(crypto.X509.from_cryptography(self._certificate))
+            store.add_cert(self._certificate)
         # Asked for, not demanded: who shows none may still have a token.
         context.set_verify(SSL.VERIFY_PEER, lambda *checked: bool(checked[-1]))
         context.set_session_id(b"k8sdns")
