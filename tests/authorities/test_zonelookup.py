@@ -91,7 +91,7 @@ SOA = ["example.org. SOA ns1 admin 7 7200 3600 1209600 600"]
         ("www2", "A", ["www2 CNAME www", "www CNAME web", "web A 192.0.2.4"], []),
         ("_ldap._tcp", "SRV", ["_ldap._tcp SRV 0 5 389 mail"],
          ["mail A 192.0.2.3", "mail AAAA 2001:db8::3"]),
-        ("https", "HTTPS", ["https HTTPS \\# 10 0001000001000302" "6832"],
+        ("https", "HTTPS", ["https HTTPS \\# 10 00010000010003026832"],
          ["https A 192.0.2.21"]),
         # Wildcards (RFC 4592): the closest encloser decides.
         ("x.wild", "A", ["x.wild A 192.0.2.7"], []),
