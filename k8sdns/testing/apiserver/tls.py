@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from zope.interface import implementer
 
@@ -71,7 +71,7 @@ class Authority:
         context.use_privatekey(key)
         store = context.get_cert_store()
         if store is not None:
-            store.add_cert(self._certificate)
+            store.add_cert(crypto.X509.from_cryptography(self._certificate))
         # Asked for, not demanded: who shows none may still have a token.
         context.set_verify(SSL.VERIFY_PEER, lambda *checked: bool(checked[-1]))
         context.set_session_id(b"k8sdns")
