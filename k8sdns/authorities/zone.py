@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
 
 from k8sdns import names, records
 from k8sdns.errors import K8sDNSError
 from k8sdns.records import Record
 
 WILDCARD = b"\x01*"  # the asterisk label in front of a name (RFC 4592 §2.1.1)
+_Groups: TypeAlias = dict[tuple[bytes, int], dict[bytes, Record]]
 _NO_SETS: Final[dict[int, tuple[Record, ...]]] = {}
 
 
@@ -48,11 +49,27 @@ class Zone:
 
     def __init__(self, origin: bytes, zone_records: Iterable[Record]) -> None:
         """Raise `ZoneError` for a record outside `origin`, a missing or a second SOA."""
+        for _ in self._build(origin, zone_records):
+            pass
+
+    @classmethod
+    def building(cls, origin: bytes, zone_records: Iterable[Record]) -> Generator[None, None, Zone]:
+        """Make a zone with a pause after each record, for those who must not take long at once."""
+        zone = cls.__new__(cls)
+        yield from zone._build(origin, zone_records)  # noqa: SLF001 - our own
+        return zone
+
+    def _build(self, origin: bytes, zone_records: Iterable[Record]) -> Iterator[None]:
         self.origin = origin
         self.nodes: dict[bytes, Node] = {}
         self.size = 0  # records
-        for (owner, _), rrset in _rrsets(zone_records).items():
-            self._add(owner, rrset)
+        groups: _Groups = {}
+        for record in zone_records:
+            _group(groups, record)
+            yield
+        for (owner, _), group in groups.items():
+            self._add(owner, _same_ttl(tuple(group.values())))
+            yield
         self.apex = self.nodes.get(origin) or Node()
         self.soa = self._only_soa()
         self.ns = self.apex.sets.get(records.NS, ())
@@ -138,13 +155,10 @@ def canonical(name: bytes) -> tuple[bytes, ...]:
     return tuple(reversed(names.labels_of(name)))
 
 
-def _rrsets(zone_records: Iterable[Record]) -> dict[tuple[bytes, int], tuple[Record, ...]]:
-    """Group records to RRsets: no record twice, one TTL a set, the lowest (RFC 2181 §5)."""
-    groups: dict[tuple[bytes, int], dict[bytes, Record]] = {}
-    for record in zone_records:
-        group = groups.setdefault((record.owner.lower(), record.rtype), {})
-        group.setdefault(_comparable(record), record)
-    return {key: _same_ttl(tuple(group.values())) for key, group in groups.items()}
+def _group(groups: _Groups, record: Record) -> None:
+    """Put `record` into its RRset; a record that is there already is nothing (RFC 2181 §5)."""
+    group = groups.setdefault((record.owner.lower(), record.rtype), {})
+    group.setdefault(_comparable(record), record)
 
 
 def _comparable(record: Record) -> bytes:
@@ -165,6 +179,7 @@ def _end_of_names(record: Record) -> int:
 
 
 def _same_ttl(rrset: tuple[Record, ...]) -> tuple[Record, ...]:
+    """Give an RRset one TTL, the lowest (RFC 2181 §5.2)."""
     # Signatures of different sets are no RRset of their own (RFC 4034 §3).
     ttl = min(record.ttl for record in rrset)
     if rrset[0].rtype == records.RRSIG or all(record.ttl == ttl for record in rrset):

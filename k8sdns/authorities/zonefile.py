@@ -3,7 +3,7 @@
 Owns: splitting a file into entries, `$INCLUDE`, bounds, and the place (file:line) of every
 mistake. dnspython reads the entries. Refuses to know when files are read again (`zonesource`).
 
-Everything here is a generator that pauses after each entry, so that whoever runs it can read a
+Everything here is a generator that pauses after each entry and record, so that whoever runs it can read a
 large file in slices without holding up the queries; `finished` runs one to its end at once.
 """
 
@@ -95,7 +95,7 @@ class _Loading:
         with open(self._path, encoding="utf-8", errors="surrogateescape") as lines:
             yield from self._file(self._path, lines, 0)
         try:
-            zone = Zone(self._origin, self._records)
+            zone = yield from Zone.building(self._origin, self._records)
         except ZoneError as error:
             raise ZoneFileError(str(error), self._path) from None
         self._warnings += [
