@@ -17,7 +17,6 @@ import msgspec
 
 from k8sdns.cluster.addresses import Ranges
 from k8sdns.cluster.declared import WORKLOADS, Declared, FullServiceSpec, text_labels
-from k8sdns.cluster.endpoints import PodIndex, mirrored, slices_for
 from k8sdns.cluster.model import (
     Endpoint,
     EndpointSlice,
@@ -37,6 +36,7 @@ from k8sdns.cluster.objects import (
 )
 from k8sdns.cluster.placement import Placement
 from k8sdns.cluster.selectors import Labels
+from k8sdns.cluster.slices import PodIndex, mirrored, slices_for
 from k8sdns.cluster.workloads import RunningPod, from_pod, pods_of
 
 _INITIAL_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
