@@ -61,10 +61,7 @@ def pieces_of(text: str, file: str) -> Iterator[Piece]:
 
 def read(piece: Piece, file: str) -> list[dict[str, Any]]:
     """Return the objects in a piece, those of lists in their place; raises `ManifestError`."""
-    if piece.is_json:
-        values = [msgspec.json.decode(piece.text)]
-    else:
-        values = _load(piece.text, file, piece.line)
+    values = [_load_json(piece, file)] if piece.is_json else _load(piece.text, file, piece.line)
     return [thing for value in values for thing in _flat(value, piece, file)]
 
 
@@ -180,14 +177,19 @@ class _JSONList(msgspec.Struct):
 def _json_pieces(text: str, file: str) -> Iterator[Piece]:
     try:
         whole = msgspec.json.decode(text, type=_JSONList)
-    except msgspec.ValidationError:
-        yield Piece(text, 1, is_json=True)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         yield from _json_stream(text, file)
     else:
         kind = whole.kind.removesuffix("List")
         for item in whole.items:
             yield Piece(bytes(item).decode(), 1, kind, is_json=True)
+
+
+def _load_json(piece: Piece, file: str) -> Any:
+    try:
+        return msgspec.json.decode(piece.text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ManifestError(f"not JSON: {error}", file, piece.line) from None
 
 
 def _json_stream(text: str, file: str) -> Iterator[Piece]:
@@ -201,5 +203,7 @@ def _json_stream(text: str, file: str) -> Iterator[Piece]:
             _, at = decoder.raw_decode(text, start)
         except json.JSONDecodeError as error:
             raise ManifestError(f"not JSON: {error.msg}", file, error.lineno) from None
+        except RecursionError:
+            raise ManifestError("not JSON for us: nested too deep", file, line) from None
         yield Piece(text[start:at], line, is_json=True)
         line += text.count("\n", start, at)

@@ -27,7 +27,8 @@ POLLED_EVERY = 0.3
 """Seconds between two looks at the files: a change shows within a second."""
 
 MAX_FILE_OCTETS = 256 * 1024 * 1024
-_SLICE_SECONDS = 0.002
+# Work and rest while files are read again: questions are answered in between.
+_WORK_SECONDS, _REST_SECONDS = 0.002, 0.001
 
 
 class ManifestSource:
@@ -77,7 +78,9 @@ class ManifestSource:
         """Read everything now, so that the kinds are synced on return; then watch."""
         for _ in self._take(self._folder.look()):
             pass
-        self._cooperator = Cooperator(_budget, lambda step: self._reactor.callLater(0, step))
+        self._cooperator = Cooperator(
+            _budget, lambda step: self._reactor.callLater(_REST_SECONDS, step)
+        )
         self._loop = LoopingCall(self._look)
         self._loop.clock = self._reactor
         self._loop.start(POLLED_EVERY, now=False).addErrback(
@@ -195,5 +198,5 @@ def _digest(piece: Piece) -> bytes:
 
 def _budget() -> Callable[[], bool]:
     """Return what tells the cooperator to pause: a few milliseconds of work at a time."""
-    end = time.perf_counter() + _SLICE_SECONDS
+    end = time.perf_counter() + _WORK_SECONDS
     return lambda: time.perf_counter() >= end
