@@ -178,7 +178,7 @@ class _Parser:
         return keys
 
     def _stanzas(self, into: list[Stanza]) -> bool:
-        """Read stanzas up to a closing brace or the end of the file; tell whether it was a brace."""
+        """Read stanzas up to a closing brace or the end of the file; tell whether there was one."""
         while self._pending:
             token = self._pending[-1]
             if token.text == "}":
