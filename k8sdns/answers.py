@@ -195,8 +195,15 @@ class Answer:
     """
 
     __slots__ = (
-        "answer", "authority", "additional", "rcode", "flags", "options", "source",
-        "error", "_rendered",
+        "_rendered",
+        "additional",
+        "answer",
+        "authority",
+        "error",
+        "flags",
+        "options",
+        "rcode",
+        "source",
     )  # fmt: skip
 
     def __init__(
@@ -301,9 +308,18 @@ class ZoneDenial(Answer):
                 return render(question, self.answer, self.authority, self.additional)
         kept = self._by_offset.get(at)
         if kept is None:
-            kept = render(question, self.answer, self.authority, self.additional)
+            # Behind the question itself, names in the SOA might point at labels left of the
+            # zone, which the next question of this length does not have.
+            neutral = Question(_filler(at) + self.zone)
+            kept = render(neutral, self.answer, self.authority, self.additional)
             self._by_offset[at] = kept
         return kept
+
+
+def _filler(octets: int) -> bytes:
+    """Return so many octets of labels that no SOA holds; no name has one octet of labels."""
+    odd = b"\x02\x00\x00" if octets % 2 else b""
+    return odd + b"\x01\x00" * ((octets - len(odd)) // 2)
 
 
 class _Silent(Answer):
