@@ -11,6 +11,7 @@ a `ResolverError`. And it has no word for "not mine" but the plain `DomainError`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -43,7 +44,7 @@ class RcodeError(ResolverError):
 
 
 @implementer(IAuthority)
-class Authority(ResolverBase):  # type: ignore[misc]
+class Authority(ResolverBase):
     """Answers us with values (`answer`), Twisted Names with Deferreds of lists (`query`).
 
     Derive, set `word`, write `answer`. All of IResolver's lookup methods end in `query`.
@@ -65,7 +66,8 @@ class Authority(ResolverBase):  # type: ignore[misc]
             question = Question(wire_name(query.name.name), query.type, query.cls)
         except names.BadName as error:
             return fail(DomainError(str(error)))
-        waiting: Deferred[Answer | None] = maybeDeferred(self.answer, question)
+        ask: Callable[[Question], Any] = self.answer
+        waiting: Deferred[Any] = maybeDeferred(ask, question)
         waiting.addErrback(_as_answer)
         return waiting.addCallback(sections_of, query.name.name)
 
@@ -75,7 +77,8 @@ class Authority(ResolverBase):  # type: ignore[misc]
 
 def _as_answer(failure: Failure) -> Answer:
     failure.trap(QueryError)
-    return failed(failure.value)
+    error: Any = failure.value
+    return failed(error)
 
 
 def sections_of(answer: Answer | None, name: bytes = b"") -> Sections:

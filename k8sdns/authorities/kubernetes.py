@@ -20,21 +20,22 @@ from k8sdns.answers import Answer, Question
 from k8sdns.authorities.backends import Backend, ServiceView, address_octets
 from k8sdns.authorities.base import Authority
 from k8sdns.authorities.externalname import Chase
+from k8sdns.authorities.livezone import LiveZone, LiveZones
 from k8sdns.authorities.memo import MAX_ANSWERS, Memo
+from k8sdns.authorities.metadata import client_labels, place_labels
 from k8sdns.authorities.nameserver import nameservers
-from k8sdns.authorities.pods import DISABLED, VERIFIED, pod_backends
-from k8sdns.authorities.reverse import pointer_owners
+from k8sdns.authorities.pods import DISABLED, VERIFIED
 from k8sdns.authorities.schema import POD_TREE, SERVICE_TREE, VERSION, Place, parse
-from k8sdns.authorities.soa import LiveZone
 from k8sdns.authorities.srv import address_record, srv_records
+from k8sdns.authorities.tree import ClusterTree
 from k8sdns.authorities.zonetransfer import transfer_records
+from k8sdns.cluster.model import Pod
 from k8sdns.cluster.store import Store
 from k8sdns.interfaces import ILookup, IMetadata, IReadiness, ISearchPath, ITransferable
 from k8sdns.records import AAAA, AXFR, CNAME, IXFR, NS, PTR, SOA, SRV, TXT, A, Record
 
 SCHEMA_VERSION: Final = b"1.1.0"
 SCHEMA_VERSION_TTL: Final = 28800  # seconds
-NO_CEILING: Final = 0x7FFFFFFF
 
 Found: TypeAlias = Answer | Deferred[Any] | None
 """An Answer, a Deferred of one, or None for a name that does not exist."""
@@ -83,28 +84,26 @@ class KubernetesAuthority(Authority):
         self.lookup = lookup
         self._configured_ttl = self._ttl = ttl
         self._version_ttl = SCHEMA_VERSION_TTL
-        self._pods = pods
-        self._namespaces = namespaces
-        self._namespace_labels = (
-            None if namespaces is None else {name.encode("utf-8") for name in namespaces}
-        )
-        self._pod_names = endpoint_pod_names
-        self._ignore_empty = ignore_empty_service
-        self._noendpoints = noendpoints
         self._zonal = zonal
         self._local_addresses = tuple(local_addresses)
         self._search = tuple(search)
-        fallthrough = tuple(fallthrough)
-        self._zones = {zone: LiveZone(zone, self.word, fallthrough) for zone in zones}
-        self._lengths = frozenset(map(len, self._zones))
-        self.primary_zone = next(z.name for z in self._zones.values() if not z.is_reverse)
+        self._tree = ClusterTree(
+            store,
+            pods=pods,
+            namespaces=namespaces,
+            endpoint_pod_names=endpoint_pod_names,
+            ignore_empty_service=ignore_empty_service,
+            noendpoints=noendpoints,
+        )
+        self._zones = LiveZones(zones, self.word, fallthrough)
         self._refused = Answer(rcode=records.REFUSED, source=self.word)
         self._memo = Memo(memo_bound)
         self._probe = self._memo.answers.get
-        self._views: dict[tuple[bytes, bytes], ServiceView] = {}
         self._is_outdated = True
-        self.kinds = needed_kinds(pods, noendpoints=noendpoints)
+        self.kinds = self._tree.kinds
+        self._is_synced = False
         self._unsubscribe = store.subscribe(self._changed)
+        store.when_synced(self.kinds, self._synced)
 
     def close(self) -> None:
         """Stop following the store."""
@@ -124,48 +123,26 @@ class KubernetesAuthority(Authority):
         answer = self._probe((question.qname, question.qtype))
         if answer is not None:
             return answer
-        found = self._match(question.qname)
+        found = self._zones.match(question.qname)
         if found is None:
             return None
         zone, labels, question.zone_at = found
+        question.zone = zone.name
         if self._is_outdated:
             self._renew()
-        question.zone = zone.name
-        made = self._resolve(question, zone, labels)
+        if question.qtype in _APART:
+            made = self._answer_apart(question, zone, labels)
+        elif labels and labels[-1] in _TREES and not zone.is_reverse:
+            made = self._answer_in_tree(question, zone, labels)
+        else:
+            made = self._answer_at_top(question, zone, labels)
         return self._missing(question, zone) if made is None else made
-
-    def _match(self, qname: bytes) -> tuple[LiveZone, list[bytes], int] | None:
-        """Return the longest zone around `qname`, the labels left of it, and where it begins."""
-        lengths, zones = self._lengths, self._zones
-        labels: list[bytes] = []
-        at, left = 0, len(qname)
-        while True:
-            if left in lengths:
-                zone = zones.get(qname[at:])
-                if zone is not None:
-                    return zone, labels, at
-            length = qname[at]
-            if not length:
-                return None
-            begin = at + 1
-            at = begin + length
-            left -= length + 1
-            labels.append(qname[begin:at])
 
     def _missing(self, question: Question, zone: LiveZone) -> Answer | None:
         """Deny a name, unless that would be a lie: before the first listing nobody can know."""
-        waits_for = self.waits_for()
-        if waits_for:
-            return zone.unready(waits_for)
+        if not self._is_synced:
+            return zone.unready(self.waits_for())
         return None if zone.falls_through(question.qname) else zone.nxdomain
-
-    def _resolve(self, question: Question, zone: LiveZone, labels: list[bytes]) -> Found:
-        """Answer a name of `zone`; None for a name that does not exist."""
-        if question.qtype in _APART:
-            return self._answer_apart(question, zone, labels)
-        if labels and labels[-1] in _TREES and not zone.is_reverse:
-            return self._answer_in_tree(question, zone, labels)
-        return self._answer_at_top(question, zone, labels)
 
     # -- the top of a zone ---------------------------------------------------------------------
 
@@ -195,7 +172,7 @@ class KubernetesAuthority(Authority):
         if labels == _NAMESERVER:
             return self._name_server_addresses(question, zone)
         address = names.address_of(question.qname)
-        if address is not None and self._owners_of(address):
+        if address is not None and self._tree.owners_of(address):
             return zone.nodata
         return None
 
@@ -221,37 +198,18 @@ class KubernetesAuthority(Authority):
 
     def name_servers(self, zone: LiveZone) -> list[tuple[bytes, bytes]]:
         """Return (name, octets of an address) of those who serve `zone`."""
-        return nameservers(self.store, zone, self._local_addresses, pod_names=self._pod_names)
+        return nameservers(self.store, zone, self._local_addresses, pod_names=self._tree.pod_names)
 
     # -- the way back from addresses ---------------------------------------------------------
 
     def _pointers(self, question: Question, address: str) -> Answer | None:
-        owners = self._owners_of(address)
+        owners = self._tree.owners_of(address)
         if not owners:
             return None
-        zone, ttl = self.primary_zone, self._ttl
+        zone, ttl = self._zones.primary, self._ttl
         answer = self._positive(tuple(Record(question.qname, PTR, ttl, o + zone) for o in owners))
         self._memo.keep_until_any_change((question.qname, PTR), answer)
         return answer
-
-    def _owners_of(self, address: str) -> list[bytes]:
-        return pointer_owners(
-            self.store,
-            address,
-            self._is_pointed_at,
-            endpoints=not self._noendpoints,
-            pod_names=self._pod_names,
-        )
-
-    def _is_pointed_at(self, namespace: str) -> bool:
-        # CoreDNS asks whether a namespace exists only where a list of them is configured.
-        return self._namespaces is None or self.is_exposed(namespace)
-
-    def is_exposed(self, namespace: str) -> bool:
-        """Tell whether names in `namespace` are served: it exists and is not configured away."""
-        if namespace not in self.store.namespaces:
-            return False
-        return self._namespaces is None or namespace in self._namespaces
 
     # -- svc and pod ---------------------------------------------------------------------------
 
@@ -262,41 +220,19 @@ class KubernetesAuthority(Authority):
         namespace = place.namespace
         if not namespace:
             return zone.nodata
-        if not self._has_namespace(place):
+        if not self._tree.has_namespace(place):
             return None
         if not place.service:
             return zone.nodata
         if place.tree == POD_TREE:
-            found = pod_backends(self.store, place, self._pods)
+            found = self._tree.pod(place)
             return self._from_backends(question, zone, found) if found else None
-        view = self._view(namespace, place.service)
+        view = self._tree.view(namespace, place.service)
         if view is None:
             return None
         if view.is_external:
             return self._external(question, zone, place, view)
         return self._service(question, zone, place, view)
-
-    def _has_namespace(self, place: Place) -> bool:
-        if place.tree == POD_TREE and self._pods == DISABLED:
-            return False
-        wanted = self._namespace_labels
-        if wanted is not None and place.namespace not in wanted:
-            return False
-        return place.namespace in self.store.namespace_at
-
-    def _view(self, namespace: bytes, name: bytes) -> ServiceView | None:
-        view = self._views.get((namespace, name))
-        if view is None:
-            service = self.store.service_at(namespace, name)
-            if service is None:
-                return None
-            slices = (
-                () if self._noendpoints else self.store.slices_of(service.namespace, service.name)
-            )
-            view = self._views[namespace, name] = ServiceView(
-                service, slices, pod_names=self._pod_names, ignore_empty=self._ignore_empty
-            )
-        return view
 
     def _service(
         self, question: Question, zone: LiveZone, place: Place, view: ServiceView
@@ -361,7 +297,9 @@ class KubernetesAuthority(Authority):
         found = chase.follow(target, self.word)
         if isinstance(found, Answer) and not chase.left_zone:
             self._memo.keep_until_any_change(key, found)
-        return zone.nodata if found is None else found
+        if found is not None:
+            return found
+        return zone.nodata if self._is_synced else None
 
     def _step(self, question: Question, name: bytes) -> tuple[bytes, ...] | bytes:
         """Return what an alias inside the zone leads to: another alias, or addresses."""
@@ -375,110 +313,83 @@ class KubernetesAuthority(Authority):
 
     def _external_at(self, name: bytes) -> ServiceView | None:
         """Return the ExternalName Service of exactly this name, if it is exposed."""
-        found = self._match(name)
+        found = self._zones.match(name)
         if found is None or found[0].is_reverse:
             return None
         place = parse(found[1])
         if place is None or place.tree != SERVICE_TREE or not place.service:
             return None
-        if place.endpoint or place.has_port or not self._has_namespace(place):
+        if place.endpoint or place.has_port or not self._tree.has_namespace(place):
             return None
-        view = self._view(place.namespace, place.service)
+        view = self._tree.view(place.namespace, place.service)
         return view if view is not None and view.is_external else None
 
     # -- following the store -----------------------------------------------------------------
 
     def _changed(self, kind: str, namespace: str, name: str) -> None:
         self._memo.changed(kind, namespace, name)
-        self._views.pop((namespace.encode("utf-8"), name.encode("utf-8")), None)
+        self._tree.changed(namespace, name)
         self._is_outdated = True
+
+    def _synced(self) -> None:
+        self._is_synced = True
 
     def _renew(self) -> None:
         self._is_outdated = False
         serial = self.store.serial
-        for zone in self._zones.values():
+        for zone in self._zones:
             zone.renew(serial, self._ttl)
 
     # -- IReadiness ------------------------------------------------------------------------------
 
     def waits_for(self) -> str:
         """Return the kinds of objects that have not been listed yet, "" when there are none."""
-        if self.store.is_synced(self.kinds):
-            return ""
         return ", ".join(kind for kind in self.kinds if not self.store.is_synced((kind,)))
 
     # -- ITransferable ---------------------------------------------------------------------------
 
     def zones(self) -> tuple[bytes, ...]:
         """Return every zone served here."""
-        return tuple(self._zones)
+        return tuple(zone.name for zone in self._zones)
 
     def zone_serial(self, zone: bytes) -> int | None:
         """Return the serial of one of the zones, None for any other name."""
-        return self.store.serial if zone in self._zones else None
+        return self.store.serial if self._zones.get(zone) is not None else None
 
     def zone_records(self, zone: bytes) -> Iterator[Record]:
         """Yield the whole zone (RFC 5936 §2.2); see `transfer_records`."""
         if self._is_outdated:
             self._renew()
-        live = self._zones[zone]
-        views = (
-            view
-            for namespace, name in sorted(self.store.services, key=lambda key: (key[1], key[0]))
-            if self.is_exposed(namespace)
-            and (view := self._view(namespace.encode("utf-8"), name.encode("utf-8"))) is not None
-        )
+        live = self._zones.get(zone)
+        if live is None:
+            return iter(())
+        views = self._tree.exposed_views()
         return transfer_records(live, self.name_servers(live), views, self._ttl)
 
     # -- IMetadata, ISearchPath --------------------------------------------------------------------
 
     def describe(self, question: Question, labels: dict[str, str]) -> None:
         """Say which object a question is about, and which pod asks, as CoreDNS labels it."""
-        found = self._match(question.qname)
+        found = self._zones.match(question.qname)
         if found is None:
             return
-        if self._pods == VERIFIED:
-            pod = self.store.client_pod(question.peer.host)
-            if pod is not None:
-                labels["kubernetes/client-namespace"] = pod.namespace
-                labels["kubernetes/client-pod-name"] = pod.name
-        place = parse(found[1], zonal=self._zonal)
-        if place is None:
-            labels["kubernetes/parse-error"] = "invalid query name"
-        else:
-            labels.update(place_labels(place))
+        pod = self._client(question)
+        if pod is not None:
+            labels.update(client_labels(pod))
+        labels.update(place_labels(parse(found[1], zonal=self._zonal)))
 
     def search_path(self, question: Question) -> tuple[bytes, ...]:
         """Return the search list of the pod that asks, () if it is not known or not our zone's."""
-        found = self._match(question.qname)
-        if found is None or self._pods != VERIFIED:
-            return ()
-        pod = self.store.client_pod(question.peer.host)
-        if pod is None:
+        found = self._zones.match(question.qname)
+        pod = self._client(question)
+        if found is None or pod is None:
             return ()
         zone = found[0].name
         services = names.from_labels((SERVICE_TREE,), zone)
         namespace = names.from_labels((pod.namespace.encode("utf-8"),), services)
         return (namespace, services, zone, *self._search)
 
-
-def needed_kinds(pods: str, *, noendpoints: bool = False) -> tuple[str, ...]:
-    """Return the kinds of objects that an authority with these options reads."""
-    kinds = ["services", "namespaces"]
-    if not noendpoints:
-        kinds.append("endpointslices")
-    if pods == VERIFIED:
-        kinds.append("pods")
-    return tuple(kinds)
-
-
-def place_labels(place: Place) -> dict[str, str]:
-    """Return a place as CoreDNS's metadata labels have it."""
-    values = {
-        "endpoint": place.endpoint, "kind": place.tree, "namespace": place.namespace,
-        "port-name": place.port, "protocol": place.protocol, "service": place.service,
-    }  # fmt: skip
-    labels = {f"kubernetes/{key}": names.label_text(value) for key, value in values.items()}
-    if place.zonal:
-        labels["kubernetes/zone"] = place.topology_zone
-    return labels
+    def _client(self, question: Question) -> Pod | None:
+        if self._tree.pods != VERIFIED:
+            return None
+        return self.store.client_pod(question.peer.host)

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from k8sdns.authorities.backends import service_labels
 from k8sdns.authorities.endpoints import octets_of
+from k8sdns.authorities.livezone import LiveZone
 from k8sdns.authorities.reverse import endpoint_owners
-from k8sdns.authorities.soa import LiveZone
 from k8sdns.cluster.model import EndpointSlice
 from k8sdns.cluster.store import Store
 

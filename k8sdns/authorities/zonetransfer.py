@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from k8sdns import records
 from k8sdns.authorities.backends import NO_PORT, Backend, ServiceView, address_octets
-from k8sdns.authorities.soa import LiveZone
+from k8sdns.authorities.livezone import LiveZone
 from k8sdns.authorities.srv import address_record
 from k8sdns.records import AAAA, CNAME, NS, A, Record
 

@@ -1,11 +1,12 @@
-"""One zone that is made from live objects: its SOA and the two denials that speak for all names.
+"""Zones that are made from live objects: their SOA, and the denials that speak for all names.
 
-Owns: the SOA record and what depends on it alone. Refuses to know what the zone holds.
+Owns: the SOA record and what depends on it alone, and which zone a name is in. Refuses to know
+what the zones hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from k8sdns import names, records
 from k8sdns.answers import Answer, ZoneDenial, extended_error
@@ -73,6 +74,46 @@ class LiveZone:
 
     def _denial(self, rcode: int, options: tuple[tuple[int, bytes], ...] = ()) -> ZoneDenial:
         return ZoneDenial(self.name, self.soa, rcode=rcode, source=self.source, options=options)
+
+
+class LiveZones:
+    """The zones of one authority; `primary` is the first that is no reverse zone."""
+
+    __slots__ = ("_by_name", "_lengths", "primary")
+
+    def __init__(self, zones: Iterable[bytes], source: str, fallthrough: Iterable[bytes]) -> None:
+        below = tuple(fallthrough)
+        self._by_name = {zone: LiveZone(zone, source, below) for zone in zones}
+        self._lengths = frozenset(map(len, self._by_name))
+        self.primary = next((z.name for z in self if not z.is_reverse), names.ROOT)
+
+    def __iter__(self) -> Iterator[LiveZone]:
+        return iter(self._by_name.values())
+
+    def get(self, name: bytes) -> LiveZone | None:
+        """Return the zone of exactly this name."""
+        return self._by_name.get(name)
+
+    def match(self, qname: bytes) -> tuple[LiveZone, list[bytes], int] | None:
+        """Return the longest zone around `qname`, the labels left of it, and where it begins.
+
+        Zones match at label boundaries alone, since the walk stops nowhere else.
+        """
+        lengths, zones = self._lengths, self._by_name
+        labels: list[bytes] = []
+        at, left = 0, len(qname)
+        while True:
+            if left in lengths:
+                zone = zones.get(qname[at:])
+                if zone is not None:
+                    return zone, labels, at
+            length = qname[at]
+            if not length:
+                return None
+            begin = at + 1
+            at = begin + length
+            left -= length + 1
+            labels.append(qname[begin:at])
 
 
 def is_reverse(zone: bytes) -> bool:
