@@ -165,11 +165,18 @@ def test_a_dry_run_changes_nothing(shop, ask, service):
     assert shop.revision == before + 1
 
 
-def test_deleting_a_namespace_takes_its_objects_along(shop, ask, service):
+def test_a_deleted_namespace_terminates_then_takes_its_objects_along(clock, shop, ask, service):
     shop.apply(service("web"))
     shop.apply(service("kept", namespace="other"))
-    assert ask("/api/v1/namespaces/shop", "DELETE").json["status"] == "Success"
+    reply = ask("/api/v1/namespaces/shop", "DELETE")
+    assert reply.json["status"] == {"phase": "Terminating"}
+    assert reply.json["metadata"]["deletionTimestamp"]
+    refused = ask(SERVICES, "POST", service("late"))
+    assert (refused.code, refused.json["reason"]) == (403, "Forbidden")
+    assert len(shop.objects("Service")) == 2
+    clock.advance(1)
     assert [thing["metadata"]["name"] for thing in shop.objects("Service")] == ["kept"]
+    assert ask("/api/v1/namespaces/shop").code == 404
 
 
 def test_delete_in_process_takes_one_object_only(shop, service):

@@ -43,7 +43,7 @@ class FakeApiServer:
         self.clock: Any = clock or reactor
         self.catalogue = Catalogue()
         self.storage = Storage()
-        self.writer = Writer(self.storage, self.catalogue, self.clock.seconds)
+        self.writer = Writer(self.storage, self.catalogue, self.clock)
         self.access = Access(self.clock.seconds)
         self.faults = Faults()
         self.conduct = WatchConduct()
@@ -180,6 +180,7 @@ class FakeApiServer:
             watch.stream.stop()
         for connection in list(self.factory.protocols):
             connection.transport.abortConnection()
+        self.writer.stop()
         return self.refuse()
 
 

@@ -229,9 +229,13 @@ class Exchange:
         send_json(self._request, code, thing)
 
     def _delete(self, what: Target) -> None:
-        stored = self._server.writer.get(what.resource, what.key)
+        writer = self._server.writer
+        stored = writer.get(what.resource, what.key)
+        if what.resource.kind == "Namespace" and not self._is_dry():
+            send_json(self._request, 200, writer.terminate(what.key))
+            return
         if not self._is_dry():
-            self._server.writer.delete(what.resource, what.key, cascade=True)
+            writer.delete(what.resource, what.key)
         details = {"name": what.name, "group": what.resource.group, "kind": what.resource.plural}
         details["uid"] = stored["metadata"]["uid"]
         send_json(self._request, 200, _success(details))
@@ -241,7 +245,7 @@ class Exchange:
         shelf = self._server.storage.shelf(what.resource)
         found = [key for key, thing in shelf.objects.items() if asked.selects(thing)]
         for key in found:
-            self._server.writer.delete(what.resource, key, cascade=True)
+            self._server.writer.delete(what.resource, key)
         send_json(self._request, 200, _success({"kind": what.resource.plural}))
 
     def _control(self) -> None:

@@ -1,14 +1,15 @@
 """Create, update, patch and delete: one object at a time, checked as the API server checks them.
 
-Owns: preconditions (exists, resourceVersion, namespace), no-op updates, cascades of a namespace.
+Owns: preconditions (exists, resourceVersion, namespace), no-op updates, the end of a namespace.
 Refuses to know: HTTP, credentials.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any, cast
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from k8sdns.testing.apiserver import patches
 from k8sdns.testing.apiserver.admission import admit, timestamp
@@ -22,14 +23,19 @@ from k8sdns.testing.apiserver.statuses import (
 )
 from k8sdns.testing.apiserver.storage import Key, Storage
 
+TERMINATION = 0.5
+"""Seconds from the DELETE of a namespace until it is gone."""
+
 
 class Writer:
-    """The write side of one server. `now()` gives seconds since the epoch."""
+    """The write side of one server. `clock` gives seconds since the epoch and calls later."""
 
-    def __init__(self, storage: Storage, catalogue: Catalogue, now: Callable[[], float]) -> None:
+    def __init__(self, storage: Storage, catalogue: Catalogue, clock: IReactorTime) -> None:
         self._storage = storage
         self._catalogue = catalogue
-        self._now = now
+        self._clock = clock
+        self._now = clock.seconds
+        self._terminating: dict[str, IDelayedCall] = {}
         self._applied: dict[tuple[ResourceType, Key, str], Object] = {}
         self._generated = itertools.count(1)
 
@@ -125,20 +131,41 @@ class Writer:
         mine = (manager, "Apply")
         return [one for one in old if (one.get("manager"), one.get("operation")) != mine] + [entry]
 
-    def delete(self, resource: ResourceType, key: Key, *, cascade: bool = False) -> Object:
-        """DELETE; 404 if it is not there. With `cascade` a namespace takes its objects along."""
-        self.get(resource, key)
-        if cascade and resource.kind == "Namespace":
-            self._empty(key[1])
+    def terminate(self, key: Key) -> Object:
+        """DELETE of a namespace: marked at once, gone with all it holds TERMINATION seconds later.
+
+        That is the namespace controller's part: clients see two events, and objects that go first.
+        """
+        resource = self._catalogue.named("namespaces")
+        thing = self.get(resource, key)
+        if key[1] not in self._terminating:
+            metadata = thing["metadata"] | {"deletionTimestamp": timestamp(self._now())}
+            thing = thing | {"metadata": metadata, "status": {"phase": "Terminating"}}
+            thing = self._storage.put(resource, thing)
+            later = self._clock.callLater(TERMINATION, self._terminated, resource, key)
+            self._terminating[key[1]] = later
+        return thing
+
+    def _terminated(self, resource: ResourceType, key: Key) -> None:
+        del self._terminating[key[1]]
+        for shelf in self._storage.shelves():
+            for inside in [inside for inside in shelf.objects if inside[0] == key[1]]:
+                self.delete(shelf.resource, inside)
+        if key in self._storage.shelf(resource).objects:
+            self.delete(resource, key)
+
+    def stop(self) -> None:
+        """Leave namespaces that are being deleted as they are."""
+        for later in self._terminating.values():
+            later.cancel()
+        self._terminating.clear()
+
+    def delete(self, resource: ResourceType, key: Key) -> Object:
+        """Take one object away, and only this one; 404 if it is not there."""
         gone = self._storage.remove(resource, key) or self.get(resource, key)
         for owner in [owner for owner in self._applied if owner[:2] == (resource, key)]:
             del self._applied[owner]
         return gone
-
-    def _empty(self, namespace: str) -> None:
-        for shelf in self._storage.shelves():
-            for key in [key for key in shelf.objects if key[0] == namespace]:
-                self._storage.remove(shelf.resource, key)
 
     def _known(self, resource: ResourceType, thing: Object) -> Object | None:
         metadata = thing["metadata"]
@@ -172,6 +199,9 @@ class Writer:
         namespaces = self._catalogue.named("namespaces")
         if resource.namespaced and ("", namespace) not in self._storage.shelf(namespaces).objects:
             raise not_found(namespaces, namespace)
+        if resource.namespaced and namespace in self._terminating:
+            text = f"unable to create new content in namespace {namespace}"
+            raise ApiError(403, "Forbidden", f"{text} because it is being terminated")
 
     def _cluster_ips(self) -> frozenset[str]:
         things = self._storage.shelf(self._catalogue.named("services")).objects.values()
