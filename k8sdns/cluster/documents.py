@@ -86,12 +86,15 @@ def _flat(value: Any, piece: Piece, file: str) -> Iterator[dict[str, Any]]:
 
 # -- YAML --------------------------------------------------------------------------------------
 
-_DOCUMENT_START = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _DIRECTIVE = re.compile(r"^%(?:YAML|TAG)\b.*$", re.MULTILINE)
 _ITEMS = re.compile(r"^items:[ \t]*(?:#.*)?\n(?=- )", re.MULTILINE)
-_ITEM = re.compile(r"^- ", re.MULTILINE)
-_AFTER_ITEMS = re.compile(r"^(?![-\s#]).", re.MULTILINE)
+_AFTER_ITEMS = re.compile(r"\n[^-\s#]")
+_LIST_KIND = re.compile(r"^kind:[ \t]*[\"']?(\w*)List\b", re.MULTILINE)
+_ANCHOR = re.compile(r"[:-] &\w")
 _CONTENT = re.compile(r"^(?!---(?:\s|$))[ \t]*[^\s#]", re.MULTILINE)
+
+_SPACES = frozenset({"", " ", "\t", "\n"})
+_HEAD = 4096
 
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -110,43 +113,72 @@ class _Loader(_BASE):  # type: ignore[misc]  # the C parser where PyYAML has one
 
 
 def _documents(text: str) -> Iterator[Piece]:
-    # A directive belongs to the document after it; ours mean nothing, so they become empty lines.
-    text = _DIRECTIVE.sub("", text.replace("\r\n", "\n"))
-    starts = [0, *(match.start() for match in _DOCUMENT_START.finditer(text))]
-    line = 1
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+    text = text.replace("\r\n", "\n")
+    if "%YAML" in text or "%TAG" in text:
+        # A directive belongs to the document below it; ours mean nothing: they become empty lines.
+        text = _DIRECTIVE.sub("", text)
+    start, line = 0, 1
+    while start < len(text):
+        end = _next_document(text, start)
         content = _CONTENT.search(text, start, end)
         if content is not None:
             above = text.count("\n", start, content.start())
             yield Piece(text[start:end], line + above)
         line += text.count("\n", start, end)
+        start = end
+
+
+def _next_document(text: str, after: int) -> int:
+    """Return where the next line ``---`` begins, the end of the text if there is none."""
+    at = text.find("\n---", after)
+    while at >= 0:
+        if text[at + 4 : at + 5] in _SPACES:
+            return at + 1
+        at = text.find("\n---", at + 1)
+    return len(text)
 
 
 def _items(document: Piece) -> Iterator[Piece]:
-    """Yield the items of a list that is written as kubectl writes it, else the document whole."""
-    found = _ITEMS.search(document.text)
-    kind = _list_kind(document.text) if found else None
-    if found is None or kind is None:
+    """Yield the items of a list that is written as kubectl writes it, else the document whole.
+
+    Aliases may reach from item to item; a list with anchors (kubectl writes none) is read whole.
+    """
+    text = document.text
+    # kubectl writes items near the top; looking further would only cost time in other documents.
+    found = _ITEMS.search(text, 0, _HEAD)
+    kind = _list_kind(text) if found else None
+    if found is None or kind is None or "\n-\n" in text or _has_anchors(text):
         yield document
         return
-    text = document.text
-    after = _AFTER_ITEMS.search(text, found.end())
-    end = after.start() if after else len(text)
-    first_line = document.line - _lines_before_content(text)
-    line = first_line + text.count("\n", 0, found.end())
-    starts = [match.start() for match in _ITEM.finditer(text, found.end(), end)]
-    items = []
-    for start, stop in zip(starts, [*starts[1:], end], strict=True):
-        items.append(Piece("  " + text[start + 2 : stop], line, kind))
-        line += text.count("\n", start, stop)
-    # Aliases may reach from item to item; such a list (kubectl writes none) is read whole.
-    yield from [document] if re.search(r"[:-] [&*]\w", text) else items
+    start = found.end()
+    line = document.line - _lines_before_content(text) + text.count("\n", 0, start)
+    while text.startswith("- ", start):
+        end = _next_item(text, start)
+        yield Piece("  " + text[start + 2 : end], line, kind)
+        line += text.count("\n", start, end)
+        start = end
+
+
+def _has_anchors(text: str) -> bool:
+    # Looking for two characters is a hundred times faster than for a pattern.
+    return " &" in text and _ANCHOR.search(text) is not None
+
+
+def _next_item(text: str, start: int) -> int:
+    """Return where the item at `start` ends: at the next one, or at the list's own next key."""
+    item = text.find("\n- ", start)
+    stop = item if item >= 0 else len(text)
+    after = _AFTER_ITEMS.search(text, start, stop + 1)
+    return after.start() + 1 if after else min(stop + 1, len(text))
 
 
 def _list_kind(text: str) -> str | None:
     """Return the kind of a list's items ("" for the kind List), None if it is no list."""
-    kind = re.search(r"^kind:[ \t]*[\"']?(\w*)List\b", text, re.MULTILINE)
-    return kind.group(1) if kind else None
+    for where in (text[:_HEAD], text[-_HEAD:]):
+        kind = _LIST_KIND.search(where)
+        if kind:
+            return kind.group(1)
+    return None
 
 
 def _lines_before_content(text: str) -> int:

@@ -147,9 +147,9 @@ class ManifestSource:
         )
         for kind in self._kinds:
             self._sink.listing(kind)
-        for thing, labels in cluster.objects():
-            if self._is_wanted(thing, labels):
-                self._sink.upsert(thing)
+        for found in cluster.objects():
+            if found is not None and self._is_wanted(*found):
+                self._sink.upsert(found[0])
             yield
         for kind in self._kinds:
             self._sink.listed(kind)

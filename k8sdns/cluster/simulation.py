@@ -10,7 +10,7 @@ address, a Pod's status, a slice, an Endpoints object, the Pods of a workload.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -70,8 +70,8 @@ class Cluster:
         self.problems: list[str] = []
         self._place = Placement(service_ranges, pod_ranges, self._all("Node"), self.problems)
 
-    def objects(self) -> Iterator[Labelled]:
-        """Yield every object of the DNS view; the caller may pause between any two."""
+    def objects(self) -> Iterator[Labelled | None]:
+        """Yield every object of the DNS view, and None at times; the caller may pause at each."""
         yield from self._namespaces()
         if self._is_simulated:
             yield from self._played()
@@ -86,18 +86,16 @@ class Cluster:
                 yield pod, thing.labels
         yield from self._declared_slices()
 
-    def _played(self) -> Iterator[Labelled]:
-        pods = self._running_pods()
-        for pod in pods:
-            self._place.reserve(pod)
+    def _played(self) -> Iterator[Labelled | None]:
+        pods = yield from self._running_pods()
+        index = PodIndex()
         for pod in pods:
             self._place.settle(pod)
+            index.add(pod)
             yield Pod(pod.namespace, pod.name, "", pod.primary_address), pod.labels
-        services = self._services()
-        for declared, service in services:
-            yield service, declared.labels
+        services = yield from self._services()
         yield from self._declared_slices()
-        yield from self._made_slices(services, PodIndex(pods))
+        yield from self._made_slices(services, index)
         if self._needs_initial_objects() and _API_KEY not in self._by_kind.get("Service", {}):
             yield from self._api_server()
 
@@ -123,15 +121,22 @@ class Cluster:
 
     # -- Pods --------------------------------------------------------------------------------
 
-    def _running_pods(self) -> list[RunningPod]:
+    def _running_pods(self) -> Generator[None, None, list[RunningPod]]:
         """Return declared Pods and those of workloads, in the order of their keys."""
-        declared = [thing for thing in self._all("Pod") if pod_of(thing.thing) is not None]
-        pods = [from_pod(thing) for thing in declared]
-        seen = PodIndex(pod for pod in pods if pod.has_status)
+        pods: list[RunningPod] = []
+        seen = PodIndex()
+        for thing in self._all("Pod"):
+            if pod_of(thing.thing) is not None:
+                pods.append(from_pod(thing))
+                self._place.reserve(pods[-1])
+                if pods[-1].has_status:
+                    seen.add(pods[-1])
+            yield
         for kind in sorted(WORKLOADS):
             for workload in self._all(kind):
                 if not self._is_played_out(workload, seen):
                     pods.extend(pods_of(workload, self._place.nodes))
+                yield
         by_key = {(pod.namespace, pod.name): pod for pod in reversed(pods)}
         return [by_key[key] for key in sorted(by_key)]
 
@@ -148,16 +153,18 @@ class Cluster:
 
     # -- Services ----------------------------------------------------------------------------
 
-    def _services(self) -> list[tuple[Declared, Service]]:
-        """Return the Services, each with its cluster addresses."""
+    def _services(self) -> Generator[Labelled | None, None, list[tuple[Declared, Service]]]:
+        """Yield the Services, each with its cluster addresses, and return them."""
         declared = self._all("Service")
-        views = [service_of(thing.thing) for thing in declared]
-        for view in views:
-            self._place.reserve_service(view)
-        return [
-            (thing, self._with_addresses(thing, view))
-            for thing, view in zip(declared, views, strict=True)
-        ]
+        for thing in declared:
+            self._place.reserve_service(service_of(thing.thing))
+            yield None
+        services = []
+        for thing in declared:
+            service = self._with_addresses(thing, service_of(thing.thing))
+            services.append((thing, service))
+            yield service, thing.labels
+        return services
 
     def _with_addresses(self, declared: Declared, view: Service) -> Service:
         spec: FullServiceSpec = declared.thing.spec or FullServiceSpec()

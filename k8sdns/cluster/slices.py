@@ -31,11 +31,13 @@ Wanted: TypeAlias = dict[str, str]
 class PodIndex:
     """Pods by namespace and label, so that a selector looks at few of them."""
 
-    def __init__(self, pods: Iterable[RunningPod]) -> None:
+    def __init__(self) -> None:
         self._by_label: dict[tuple[str, str, str], list[RunningPod]] = {}
-        for pod in pods:
-            for name, value in pod.labels.items():
-                self._by_label.setdefault((pod.namespace, name, value), []).append(pod)
+
+    def add(self, pod: RunningPod) -> None:
+        """File a Pod under each of its labels."""
+        for name, value in pod.labels.items():
+            self._by_label.setdefault((pod.namespace, name, value), []).append(pod)
 
     def selected(self, namespace: str, wanted: Wanted) -> list[RunningPod]:
         """Return the Pods of `namespace` that carry every label of `wanted`, which is not empty."""

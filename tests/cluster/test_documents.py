@@ -62,6 +62,14 @@ metadata:
         ),
         ("kind: List\nitems: []\n", []),
         (
+            "kind: PodList\nitems:\n- metadata: {name: a}\n-\n  metadata: {name: b}\n",
+            [("Pod", "a"), ("Pod", "b")],
+        ),
+        (
+            "kind: PodList\nitems:\n- metadata: {name: a}\n# two\n\n- metadata: {name: b}\nx: 1",
+            [("Pod", "a"), ("Pod", "b")],
+        ),
+        (
             "kind: List\nitems:\n- &x {kind: Pod, metadata: {name: a}}\n- *x\n",
             [("Pod", "a"), ("Pod", "a")],
         ),

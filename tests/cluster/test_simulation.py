@@ -37,7 +37,7 @@ class View:
             Ranges(pods, POD_CIDRS),
             is_simulated=is_simulated,
         )
-        self.found = list(self.cluster.objects())
+        self.found = [found for found in self.cluster.objects() if found is not None]
 
     def all(self, kind: type) -> list[Any]:
         return [thing for thing, _ in self.found if isinstance(thing, kind)]
