@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 
+LARGE: Final = 128 * 1024  # octets; a larger file is read in slices even at first
 SLICE: Final = 32  # steps a turn of the reactor; an entry of a zone file takes some 40 µs
 
 Signature = tuple[tuple[int, int, int] | None, ...]
@@ -33,6 +35,16 @@ def _file_signature(path: str) -> tuple[int, int, int] | None:
     except (OSError, ValueError):
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def finished(steps: Generator[None, None, T]) -> T:
+    """Run a generator to its end at once and return what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 def in_slices(clock: IReactorTime, steps: Generator[None, None, T]) -> Deferred[T]:
@@ -76,3 +88,81 @@ class Poll:
         """Never call `look` again."""
         if self._call.running:
             self._call.stop()
+
+
+class Rereading(Generic[T]):
+    """Reads files in slices, one reading at a time, again whenever one of them changed.
+
+    `take` gets what a reading returned, `keep` the failure of one; after a failure every look
+    reads again. `take` may set `files` and `seen` if it learns of more files.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        period: float,
+        path: str,
+        reading: Callable[[], Generator[None, None, T]],
+        *,
+        take: Callable[[T], None],
+        keep: Callable[[Failure], None],
+    ) -> None:
+        self.files: tuple[str, ...] = (path,)
+        self.seen: Signature | None = None
+        self.is_first = True
+        self._clock = clock
+        self._reading = reading
+        self._take = take
+        self._keep = keep
+        self._underway: Deferred[Any] | None = None
+        self._poll = Poll(clock, period, self.look)
+
+    @property
+    def is_reading(self) -> bool:
+        """Tell whether a reading goes on."""
+        return self._underway is not None
+
+    def read_if_small(self) -> None:
+        """Read now what takes no time worth mentioning, and leave the rest to `start`.
+
+        Raises what the reading raises, OSError if the file cannot be read.
+        """
+        if os.stat(self.files[0]).st_size <= LARGE:
+            self.seen = signature(self.files)
+            self._took(finished(self._reading()))
+
+    def start(self) -> None:
+        """Read what is not read yet, and poll from now on."""
+        if self.is_first:
+            self.look()
+        self._poll.start()
+
+    def stop(self) -> None:
+        """Stop polling and reading."""
+        self._poll.stop()
+        if self._underway is not None:
+            self._underway.cancel()
+
+    def look(self) -> None:
+        """Read again if something changed since the last look, or if that failed."""
+        now = signature(self.files)
+        if now == self.seen or self._underway is not None:
+            return
+        self.seen = now
+        underway = in_slices(self._clock, self._reading())
+        if not underway.called:
+            self._underway = underway
+        underway.addCallbacks(self._took, self._failed)
+        underway.addBoth(self._ended)
+
+    def _took(self, result: T) -> None:
+        self.is_first = False
+        self._take(result)
+
+    def _failed(self, failure: Failure) -> None:
+        self.seen = None
+        if not failure.check(CancelledError):
+            self._keep(failure)
+
+    def _ended(self, _result: Any) -> None:
+        self._underway = None

@@ -3,8 +3,8 @@
 Owns: splitting a file into entries, `$INCLUDE`, bounds, and the place (file:line) of every
 mistake. dnspython reads the entries. Refuses to know when files are read again (`zonesource`).
 
-Everything here is a generator that pauses after each entry and record, so that whoever runs it can read a
-large file in slices without holding up the queries; `finished` runs one to its end at once.
+Everything here is a generator that pauses after each entry and record, so that whoever runs it
+can read a large file in slices without holding up the queries.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import os
 import re
 from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from k8sdns import names, records
-from k8sdns.authorities.polling import Signature, signature
+from k8sdns.authorities.polling import Signature, finished, signature
 from k8sdns.authorities.rrtext import BadRecordText, EntryReader
 from k8sdns.authorities.zone import Zone, ZoneError
 from k8sdns.errors import ConfigurationError
@@ -32,8 +32,6 @@ MAX_WARNINGS: Final = 20  # of one file that are told; the rest is counted
 _MARK = re.compile(r'\\.|"(?:\\.|[^"\\])*"?|;.*|[()]')
 _HAS_MARK = re.compile(r'[()";\\]')
 _INCLUDE = re.compile(r"\$INCLUDE\b", re.IGNORECASE)
-
-T = TypeVar("T")
 
 
 class ZoneFileError(ConfigurationError):
@@ -66,16 +64,6 @@ def loading(path: str, origin: bytes) -> Generator[None, None, Loaded]:
     Raises `ZoneFileError`, or OSError if `path` itself cannot be opened.
     """
     return (yield from _Loading(path, origin).run())
-
-
-def finished(steps: Generator[None, None, T]) -> T:
-    """Run a generator to its end and return what it returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 class _Loading:

@@ -6,12 +6,10 @@ zone replaces the old one. Refuses to know questions, and how zone files are wri
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -24,7 +22,6 @@ from k8sdns.authorities.zonelookup import ZoneAnswers
 from k8sdns.interfaces import IReadiness
 
 RELOAD_AFTER: Final = 60.0  # seconds (CoreDNS: file's reload 1m)
-LARGE: Final = 128 * 1024  # octets; a larger file is read in slices even at first
 
 
 @implementer(IReadiness)
@@ -48,18 +45,18 @@ class ZoneFile:
         """`reload_after` in seconds, 0: never; `by_mtime`: any change counts, not the serial's."""
         self.origin = origin
         self.path = path
+        self.word = word
         self.answers: ZoneAnswers | None = None
         self.trouble = ""  # why the file is not served as it stands on disk, in words
-        self._clock = clock
         self._by_mtime = by_mtime
-        self.word = word
         self._log = Logger(namespace=f"k8sdns.authorities.{word}")
         self._changed = changed
-        self._files: tuple[str, ...] = (path,)
-        self._seen: polling.Signature = ()
-        self._has_failed = False
-        self._reading: Deferred[Any] | None = None
-        self._poll = polling.Poll(clock, reload_after, self.look)
+        self._rereading = polling.Rereading(
+            clock, reload_after, path, self._reading, take=self._take, keep=self._keep
+        )
+
+    def _reading(self) -> Generator[None, None, zonefile.Loaded]:
+        return zonefile.loading(self.path, self.origin)
 
     @property
     def zone(self) -> Zone | None:
@@ -68,46 +65,26 @@ class ZoneFile:
 
     def waits_for(self) -> str:
         """Return what is missing while the first reading goes on."""
-        return f"zone file {self.path}" if self._reading and self.answers is None else ""
+        is_missing = self._rereading.is_reading and self.answers is None
+        return f"zone file {self.path}" if is_missing else ""
 
     def load(self) -> None:
         """Read a small file now; leave a large one to `start`.
 
         Raises `zonefile.ZoneFileError` for a mistake in the file, OSError if it cannot be read.
         """
-        if os.stat(self.path).st_size > LARGE:
-            return
-        self._take(zonefile.load(self.path, self.origin))
+        self._rereading.read_if_small()
 
     def start(self) -> None:
         """Read what is not read yet, and poll from now on."""
-        if self.answers is None:
-            self.look()
-        self._poll.start()
+        self._rereading.start()
 
     def stop(self) -> None:
         """Stop polling and reading; what is known stays."""
-        self._poll.stop()
-        if self._reading is not None:
-            self._reading.cancel()
-
-    def look(self) -> None:
-        """Read the file again if it changed since the last look, or could not be read then."""
-        is_same = polling.signature(self._files) == self._seen and not self._has_failed
-        if is_same or self._reading is not None:
-            return
-        steps = zonefile.loading(self.path, self.origin)
-        reading = polling.in_slices(self._clock, steps)
-        if not reading.called:
-            self._reading = reading
-        reading.addCallbacks(self._take, self._keep)
-        reading.addBoth(self._has_read)
-
-    def _has_read(self, _result: Any) -> None:
-        self._reading = None
+        self._rereading.stop()
 
     def _take(self, loaded: zonefile.Loaded) -> None:
-        self._files, self._seen, self._has_failed = loaded.files, loaded.seen, False
+        self._rereading.files, self._rereading.seen = loaded.files, loaded.seen
         for warning in loaded.warnings:
             self._log.warn("{warning}", warning=warning)
         old, new = self.zone, loaded.zone
@@ -131,12 +108,11 @@ class ZoneFile:
 
     def _keep(self, failure: Failure) -> None:
         """Leave the last good zone as it is."""
-        self._has_failed = True
         if failure.check(zonefile.ZoneFileError):
             self._complain(failure.getErrorMessage())
         elif isinstance(failure.value, OSError):
             self._complain(f"{self.path}: {failure.value.strerror}")
-        elif not failure.check(CancelledError):
+        else:
             self._log.failure("{path}", failure, path=self.path)
 
     def _complain(self, trouble: str) -> None:

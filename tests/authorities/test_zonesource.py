@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from k8sdns import names
-from k8sdns.authorities import zonesource
+from k8sdns.authorities import polling
 from k8sdns.authorities.zonefile import ZoneFileError
 from k8sdns.authorities.zonesource import ZoneFile
 
@@ -125,7 +125,7 @@ def test_a_change_of_an_included_file_counts(path, clock, tmp_path):
 
 
 def test_a_large_file_is_read_in_slices(path, clock, monkeypatch):
-    monkeypatch.setattr(zonesource, "LARGE", 100)
+    monkeypatch.setattr(polling, "LARGE", 100)
     path.write_text(text(4, *(f"h{n} 60 A 192.0.2.1" for n in range(100))))
     source = started(path, clock)
     assert source.zone is None
@@ -136,7 +136,7 @@ def test_a_large_file_is_read_in_slices(path, clock, monkeypatch):
 
 
 def test_stopping_ends_polling_and_reading(path, clock, monkeypatch):
-    monkeypatch.setattr(zonesource, "LARGE", 100)
+    monkeypatch.setattr(polling, "LARGE", 100)
     path.write_text(text(4, *(f"h{n} 60 A 192.0.2.1" for n in range(100))))
     source = started(path, clock)
     source.stop()
