@@ -5,6 +5,7 @@ Owns: what a resolver's answers and failures mean to a chain of ours. Refuses to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet import defer
@@ -54,15 +55,16 @@ class ResolverAuthority:
         answer_within: float = ANSWER_WITHIN,
     ) -> None:
         self.word = word
-        self._resolver = resolver
+        # The interface demands `timeout`; every resolver has a default for it.
+        self._ask: Callable[[dns.Query], Any] = resolver.query  # type: ignore[assignment]
         self._clock = clock
         self._answer_within = answer_within
 
     def answer(self, question: Question) -> Answer | Deferred[Answer | None] | None:
         """Return what the resolver says, at once if it knows at once."""
         name = dotted_name(question.qname_as_sent)
-        query: Any = dns.Query(name, question.qtype, question.qclass)
-        waiting: Deferred[Any] = self._resolver.query(query, None)
+        query = dns.Query(name, question.qtype, question.qclass)
+        waiting: Deferred[Any] = self._ask(query)
         waiting.addTimeout(self._answer_within, self._clock)
         waiting.addCallbacks(self._answered, self._failed, callbackArgs=(question,))
         if waiting.called and not waiting.paused:
@@ -73,9 +75,7 @@ class ResolverAuthority:
         try:
             answer, authority, additional = (tuple(map(record_of, part)) for part in sections)
         except BadName as problem:
-            return failed(
-                ServerFailure(f"{self.word}: bad name in an answer: {problem}"), self.word
-            )
+            return self._error(f"bad name in an answer: {problem}", records.SERVFAIL)
         wanted = (question.qclass, records.CLASS_ANY)
         if any(record.rclass not in wanted for record in answer):
             return None
