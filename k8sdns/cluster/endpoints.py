@@ -1,141 +1,79 @@
-"""EndpointSlices for Services that have none: the EndpointSlice controllers' part of the play.
+"""Connections to the API server: TCP with keep-alive, through a proxy if told so, TLS around it.
 
-Owns: which Pods a Service selects, their ports, and the mirror of v1 Endpoints.
-Refuses to know where Pods come from and who has which address.
+Owns: how fast a dead peer is noticed. Refuses to know requests. Host names are looked up by the
+reactor's resolver, which is the system's and not ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+import socket
+from typing import Any
 
-from k8sdns.cluster.addresses import family_of
-from k8sdns.cluster.declared import (
-    Declared,
-    EndpointsObject,
-    FullServiceSpec,
-    ServicePort,
-    Subset,
-    text_labels,
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.web.client import URI
+from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
+from zope.interface import implementer
+
+from k8sdns.cluster.access import Secret
+from k8sdns.cluster.connect_proxy import through_proxy
+
+CONNECT_WITHIN = 10.0
+KEEPALIVE_IDLE, KEEPALIVE_EVERY, KEEPALIVE_PROBES = 30, 15, 3
+UNACKNOWLEDGED_FOR = 30_000
+"""Milliseconds after which unacknowledged octets end a connection (TCP_USER_TIMEOUT)."""
+
+_OPTIONS = (
+    ("TCP_KEEPIDLE", KEEPALIVE_IDLE),
+    ("TCP_KEEPINTVL", KEEPALIVE_EVERY),
+    ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+    ("TCP_USER_TIMEOUT", UNACKNOWLEDGED_FOR),
 )
-from k8sdns.cluster.model import Endpoint, EndpointSlice, Port
-from k8sdns.cluster.objects import PortEntry, ports_of
-from k8sdns.cluster.selectors import Labels
-from k8sdns.cluster.workloads import RunningPod
-
-SKIP_MIRROR_LABEL = "endpointslice.kubernetes.io/skip-mirror"
-
-Wanted: TypeAlias = dict[str, str]
 
 
-class PodIndex:
-    """Pods by namespace and label, so that a selector looks at few of them."""
+@implementer(IStreamClientEndpoint)
+class KeepAliveEndpoint:
+    """Turns TCP keep-alive on in each connection of `endpoint`, so that half-open ones die."""
 
-    def __init__(self, pods: Iterable[RunningPod]) -> None:
-        self._by_label: dict[tuple[str, str, str], list[RunningPod]] = {}
-        for pod in pods:
-            for name, value in pod.labels.items():
-                self._by_label.setdefault((pod.namespace, name, value), []).append(pod)
+    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+        self._endpoint = endpoint
 
-    def selected(self, namespace: str, wanted: Wanted) -> list[RunningPod]:
-        """Return the Pods of `namespace` that carry every label of `wanted`, which is not empty."""
-        candidates = [
-            self._by_label.get((namespace, name, value), []) for name, value in wanted.items()
-        ]
-        fewest = min(candidates, key=len)
-        return [pod for pod in fewest if _carries(pod.labels, wanted)]
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Return a Deferred of the connected protocol."""
+        return self._endpoint.connect(protocolFactory).addCallback(_keep_alive)
 
 
-def slices_for(
-    service: Declared, families: Iterable[str], pods: PodIndex, zones: dict[str, str]
-) -> Iterator[EndpointSlice]:
-    """Yield the slices of a Service with a selector: one a family and set of resolved ports.
+@implementer(IAgentEndpointFactory)
+class ApiServerEndpoints:
+    """Makes the endpoints of an Agent; `policy` None speaks plain HTTP."""
 
-    `zones` are topology zones by node. A Service that selects no Pod has one empty slice.
-    """
-    spec: FullServiceSpec = service.thing.spec
-    chosen = pods.selected(service.namespace, text_labels(spec.selector))
-    if not spec.publish_not_ready_addresses:
-        chosen = [pod for pod in chosen if pod.is_ready]
-    for family in families:
-        groups: dict[tuple[Port, ...], list[Endpoint]] = {}
-        for pod in chosen:
-            if family in pod.addresses:
-                endpoint = _endpoint(pod, service, family, zones)
-                groups.setdefault(_ports(spec, pod), []).append(endpoint)
-        if not groups:
-            groups[_ports(spec, None)] = []
-        for number, (ports, endpoints) in enumerate(groups.items()):
-            yield _slice(service, f"{family.lower()}-{number}", ports, endpoints)
+    def __init__(self, reactor: Any, policy: IPolicyForHTTPS | None, proxy: Secret | None) -> None:
+        self._reactor = reactor
+        self._policy = policy
+        self._proxy = proxy
 
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """Return the endpoint for the host and port of `uri`."""
+        wire = KeepAliveEndpoint(self._wire(uri))
+        if self._policy is None:
+            return wire
+        return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), wire)
 
-def mirrored(declared: Declared) -> Iterator[EndpointSlice]:
-    """Yield the slices that mirror a v1 Endpoints object; none if it asks not to be mirrored."""
-    if declared.labels.get(SKIP_MIRROR_LABEL) == "true":
-        return
-    thing: EndpointsObject = declared.thing
-    for number, subset in enumerate(thing.subsets or ()):
-        for family, endpoints in sorted(_mirrored_endpoints(subset).items()):
-            ports = ports_of(subset.ports)
-            yield _slice(declared, f"{family.lower()}-{number}", ports, endpoints)
+    def _wire(self, uri: URI) -> Any:
+        if self._proxy is None:
+            return HostnameEndpoint(self._reactor, uri.host, uri.port, CONNECT_WITHIN)
+        host = uri.host.decode("ascii")
+        return through_proxy(self._reactor, self._proxy, host, uri.port, CONNECT_WITHIN)
 
 
-def _mirrored_endpoints(subset: Subset) -> dict[str, list[Endpoint]]:
-    by_family: dict[str, list[Endpoint]] = {}
-    for address in subset.addresses or ():
-        target = address.target_ref.name if address.target_ref else None
-        endpoint = Endpoint(
-            (address.ip,), address.hostname or "", target or "", address.node_name or "", ""
-        )
-        by_family.setdefault(family_of(address.ip), []).append(endpoint)
-    return by_family
-
-
-def _slice(
-    owner: Declared, suffix: str, ports: tuple[Port, ...], endpoints: list[Endpoint]
-) -> EndpointSlice:
-    return EndpointSlice(
-        namespace=owner.namespace,
-        name=f"{owner.name}-{suffix}",
-        service=owner.name,
-        resource_version="",
-        ports=ports,
-        endpoints=tuple(endpoints),
-        triggered_at=None,
-    )
-
-
-def _endpoint(pod: RunningPod, service: Declared, family: str, zones: dict[str, str]) -> Endpoint:
-    """Return a Pod as an endpoint: with its host name if this Service governs its subdomain."""
-    named = pod.hostname if pod.subdomain == service.name else ""
-    return Endpoint(
-        (pod.addresses[family],), named, pod.name, pod.node, zones.get(pod.node, "").lower()
-    )
-
-
-def _ports(spec: FullServiceSpec, pod: RunningPod | None) -> tuple[Port, ...]:
-    """Return a Service's ports as `pod` listens on them; a name that it lacks is left out."""
-    entries = []
-    for entry in spec.ports or ():
-        number = _target(entry, pod)
-        if number is not None:
-            entries.append(PortEntry(entry.name, number, entry.protocol))
-    return ports_of(tuple(entries))
-
-
-def _target(entry: ServicePort, pod: RunningPod | None) -> int | None:
-    target = entry.target_port
-    if target is None or target in {0, ""}:
-        return entry.port
-    if isinstance(target, int):
-        return target
-    if target.isdigit():
-        return int(target)
-    for port in pod.ports if pod else ():
-        if port.name == target and (port.protocol or "TCP") == (entry.protocol or "TCP"):
-            return port.container_port
-    return None
-
-
-def _carries(labels: Labels, wanted: Wanted) -> bool:
-    return all(labels.get(name) == value for name, value in wanted.items())
+def _keep_alive(protocol: Any) -> Any:
+    transport: Any = getattr(protocol, "transport", None)
+    handle = transport.getHandle() if hasattr(transport, "getHandle") else None
+    if isinstance(handle, socket.socket):
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _OPTIONS:
+            option = getattr(socket, name, None)  # not every system has them all
+            if option is not None:
+                handle.setsockopt(socket.IPPROTO_TCP, option, value)
+    return protocol

@@ -48,7 +48,10 @@ LIST_WITHIN, STREAM_WITHIN = 300.0, 120.0
 
 
 class Reflector:
-    """One kind's reflector; `now` gives monotonic seconds, `uniform` random numbers."""
+    """One kind's reflector; `now` gives monotonic seconds, `uniform` random numbers.
+
+    `vouched_at` is when an event, a bookmark or a list last said which version we are at.
+    """
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Reflector:
         self.state = State.IDLE
         self.resource_version = ""
         self.synced = False
+        self.vouched_at: float | None = None
         self._now = now
         self._uniform = uniform
         self._pauses = Pauses(now, uniform)
@@ -301,6 +305,7 @@ class Reflector:
     def _advance(self) -> None:
         if self._version:
             self.resource_version = self._version
+            self.vouched_at = self._now()
 
     def _finish(self) -> None:
         self.synced = True

@@ -128,6 +128,10 @@ class Store(Lookups):
             self._unfile(old)
             self._announce(old, None)
 
+    def seen(self, kind: str, namespace: str, name: str) -> None:
+        """Keep what is known of an object that exists but cannot be read, or is ending."""
+        self._touched(kind, (namespace, name))
+
     def listing(self, kind: str) -> None:
         """A full listing begins: mark all that is known of `kind`."""
         self._unseen[kind] = set(self._tables[kind])
