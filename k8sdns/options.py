@@ -10,7 +10,6 @@ that is before twistd forks, binds or connects. It leaves as ``SystemExit(text)`
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -21,16 +20,16 @@ import twisted
 from twisted.python import usage
 
 from k8sdns import __version__, drain
+from k8sdns.corefile.imports import MAX_FILE_OCTETS, read_text
 from k8sdns.errors import ConfigurationError
 
-MAX_COREFILE_OCTETS: Final = 16 * 1024 * 1024
 OUR_LINES: Final = "k8sdns.logs.observer"
 STDIN_NAMES: Final = ("stdin", "-")
 # Go's names of machines, so that the version line reads like CoreDNS's.
 _GO_MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-class Corefile(NamedTuple):
+class CorefileText(NamedTuple):
     """A Corefile's text, the name in its errors, and where to read it again (None: nowhere)."""
 
     text: str
@@ -49,11 +48,13 @@ class Plan(Protocol):
 class Assembly(Protocol):
     """What the options and the service need of `k8sdns.assemble` (its module, or a fake)."""
 
-    def check(self, corefile: Corefile, *, default_port: int, environ: Mapping[str, str]) -> Plan:
+    def check(
+        self, corefile: CorefileText, *, default_port: int, environ: Mapping[str, str]
+    ) -> Plan:
         """Parse and validate everything; raises `ConfigurationError`. Opens and starts nothing."""
 
-    def dump(self, corefile: Corefile, *, environ: Mapping[str, str]) -> object:
-        """Return what was understood of the text as JSON values; raises `ConfigurationError`.
+    def dump(self, corefile: CorefileText, *, environ: Mapping[str, str]) -> str:
+        """Return what was understood of the text as JSON text; raises `ConfigurationError`.
 
         A list of blocks {keys, directives: [{name, args, body, rest}]}; options are not judged.
         """
@@ -72,34 +73,23 @@ def real_assembly() -> Assembly:
     return assemble  # type: ignore[no-any-return]
 
 
-def read_corefile(name: str | None, port: int) -> Corefile:
+def read_corefile(name: str | None, port: int) -> CorefileText:
     """Return the Corefile `name`; None means ``./Corefile``, or CoreDNS's default without one.
 
-    Raises `ConfigurationError` for what cannot be read, is too large or is not UTF-8.
+    Raises `ConfigurationError` for what cannot be read or is too large.
     """
     if name is None and not os.path.exists("Corefile"):
-        return Corefile(f".:{port} {{\n    whoami\n    log\n}}\n", "", None)
+        return CorefileText(f".:{port} {{\n    whoami\n    log\n}}\n", "", None)
     name = name or "Corefile"
-    path = None if name in STDIN_NAMES else os.path.abspath(name)
+    if name in STDIN_NAMES:
+        octets = sys.stdin.buffer.read(MAX_FILE_OCTETS)
+        return CorefileText(octets.decode("utf-8", "replace"), name, None)
     try:
-        octets = _octets_of(path)
-        return Corefile(octets.decode("utf-8"), name, path)
+        return CorefileText(read_text(name), name, os.path.abspath(name))
     except OSError as error:
         raise ConfigurationError(f"{name} - cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        line = octets.count(b"\n", 0, error.start) + 1
-        raise ConfigurationError(f"{name}:{line} - is not UTF-8 text") from None
-
-
-def _octets_of(path: str | None) -> bytes:
-    if path is None:
-        octets = sys.stdin.buffer.read(MAX_COREFILE_OCTETS + 1)
-    else:
-        with open(path, "rb") as file:
-            octets = file.read(MAX_COREFILE_OCTETS + 1)
-    if len(octets) > MAX_COREFILE_OCTETS:
-        raise ConfigurationError(f"{path or 'stdin'} - is larger than {MAX_COREFILE_OCTETS} octets")
-    return octets
+    except ValueError as error:
+        raise ConfigurationError(f"{name} - cannot be read: {error}") from None
 
 
 def version_lines() -> tuple[str, str]:
@@ -189,8 +179,7 @@ class Options(usage.Options):
         if self["check"] or not self["dump"]:
             self.plan = assembly.check(corefile, default_port=self["port"], environ=os.environ)
         if self["dump"]:
-            dumped = assembly.dump(corefile, environ=os.environ)
-            print(json.dumps(dumped, indent=2, ensure_ascii=False))  # noqa: T201
+            print(assembly.dump(corefile, environ=os.environ), end="")  # noqa: T201
             raise SystemExit(0)
         if self["check"]:
             print(f"{corefile.name or 'built-in Corefile'}: OK")  # noqa: T201

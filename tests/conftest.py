@@ -148,7 +148,7 @@ class Running:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """`start(command, cwd=, env=)` runs a program and returns it as `Running`; killed at the end."""
+    """`start(command, cwd=, env=)` runs a program as `Running`; killed at the end."""
     running: list[Running] = []
 
     def run(

@@ -7,6 +7,7 @@ which it also counts as a question. Run as ``fake_twistd.py twistd|k8sdns ARGUME
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 
@@ -30,7 +31,7 @@ def check(corefile, *, default_port, environ):
 
 
 def dump(corefile, *, environ):
-    return [{"keys": corefile.text.split(), "directives": []}]
+    return json.dumps(corefile.text.split())
 
 
 class Echo:
@@ -75,11 +76,15 @@ class Echo:
             if words[:1] == ["halt"]:
                 self.halt("it makes no sense")
             if words[:1] == ["chatter"]:
-                loop = LoopingCall(lambda: [log.info("x" * 100) for _ in range(int(words[1]))])
+                loop = LoopingCall(self.chat, log, int(words[1]))
                 loop.clock = self.reactor
                 loop.start(0.001)
                 self.loops.append(loop)
         return succeed(None) if ["late"] in self.plan.lines else None
+
+    def chat(self, log, lines):
+        for _ in range(lines):
+            log.info("x" * 100)
 
     def last_asked_at(self):
         return self.asked_at

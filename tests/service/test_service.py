@@ -56,7 +56,7 @@ class FakeAssembly:
         return Plan()
 
     def dump(self, corefile, *, environ):
-        return []
+        return "[]\n"
 
     def words(self):
         return []
@@ -163,13 +163,12 @@ def test_mistakes_leave_the_options_as_one_line(assembly, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("octets", "said"), [(b"a\n\xff", ":2 - is not UTF-8"), (b" " * (16 << 20) + b" ", "larger")]
+    ("name", "said"), [("", "Is a directory"), ("nowhere", "No such file"), ("huge", "larger")]
 )
-def test_a_corefile_that_is_no_text(assembly, tmp_path, octets, said):
-    path = tmp_path / "Corefile"
-    path.write_bytes(octets)
+def test_a_corefile_that_cannot_be_read(assembly, tmp_path, name, said):
+    (tmp_path / "huge").write_bytes(b" " * (16 << 20) + b" ")
     with pytest.raises(SystemExit, match=said):
-        Options(assembly).parseOptions(["-c", str(path)])
+        Options(assembly).parseOptions(["-c", str(tmp_path / name)])
 
 
 def test_without_a_corefile_coredns_default_is_served(assembly, tmp_path, monkeypatch):
