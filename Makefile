@@ -1,0 +1,60 @@
+# Every target builds its own virtual environment in .venv: nothing else has to be set up.
+PYTHON ?= python3
+BIN := .venv/bin
+PORT := 1053
+
+.PHONY: help run ask test static check format bench clean
+
+help:
+	@echo "make run      serve examples/Corefile on port $(PORT): no cluster, no root"
+	@echo "make ask      ask the running server (NAME=... TYPE=...)"
+	@echo "make test     run the tests"
+	@echo "make check    formatter, ruff, mypy, import contracts, tests"
+	@echo "make format   format the code"
+	@echo "make bench    measure"
+	@echo "make clean    remove everything that make built"
+
+# The stamp makes the environment anew when the dependencies change.
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "k8sdns needs Python 3.11 or newer with venv (Debian: apt-get install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: .venv/installed
+	@echo "Serving examples/Corefile. In another terminal, ask a first question:"
+	@echo "    dig @127.0.0.1 -p $(PORT) shop.bakery.svc.cluster.local"
+	@echo "or, without dig:"
+	@echo "    make ask NAME=shop.bakery.svc.cluster.local"
+	@$(BIN)/twistd -n --pidfile= k8sdns --corefile examples/Corefile
+
+NAME ?= shop.bakery.svc.cluster.local
+TYPE ?= A
+ask: .venv/installed
+	@$(BIN)/python examples/ask.py $(NAME) $(TYPE) $(PORT)
+
+test: .venv/installed
+	$(BIN)/python -m pytest -q
+
+static: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# TESTED=yes leaves out the tests, for whoever has just run them.
+check: static
+	@test -n "$(TESTED)" || $(MAKE) --no-print-directory test
+
+format: .venv/installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/installed
+	$(BIN)/python benchmarks
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name dropin.cache -delete
