@@ -1,4 +1,4 @@
-"""Kubernetes label selectors: the text grammar, and the matchLabels form.
+"""Kubernetes label selectors: the text grammar and what it means.
 
 Owns: reading a selector and judging a set of labels by it. Refuses to know what carries labels.
 
@@ -10,8 +10,8 @@ hold; ``key``, ``!key``, ``key=value``, ``key==value``, ``key!=value``, ``key in
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from k8sdns.errors import K8sDNSError
 
@@ -67,23 +67,6 @@ def parse_selector(text: str) -> Selector:
         requirements.append(_requirement(reader))
     return Selector(tuple(requirements))
 
-
-def from_match_labels(labels: Labels | None, expressions: Sequence[Any] | None = None) -> Selector:
-    """Return the selector of an object's ``matchLabels`` and ``matchExpressions``.
-
-    Raises `BadSelector` for an operator that Kubernetes does not know.
-    """
-    requirements = [_equal(str(key), str(value)) for key, value in (labels or {}).items()]
-    for expression in expressions or ():
-        operator = _EXPRESSION_OPERATORS.get(str(expression.get("operator")))
-        if operator is None:
-            raise BadSelector(f"{expression.get('operator')!r} is no operator of matchExpressions")
-        values = frozenset(str(value) for value in expression.get("values") or ())
-        requirements.append(Requirement(str(expression.get("key")), operator, values))
-    return Selector(tuple(requirements))
-
-
-_EXPRESSION_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 
 _TOKEN = re.compile(r"\s*(==|!=|[=!<>(),]|[^\s=!<>(),]+)")
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")

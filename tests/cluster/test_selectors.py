@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8sdns.cluster.selectors import BadSelector, from_match_labels, parse_selector
+from k8sdns.cluster.selectors import BadSelector, parse_selector
 
 WEB = {"app": "web", "tier": "front", "rank": "3", "example.org/team": "red"}
 
@@ -66,26 +64,6 @@ def test_a_bad_selector_shows_the_offending_piece(text: str, piece: str) -> None
     with pytest.raises(BadSelector) as error:
         parse_selector(text)
     assert piece in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("labels", "expressions", "expected"),
-    [
-        ({"app": "web"}, None, True),
-        ({"app": "web", "tier": "back"}, None, False),
-        (None, [{"key": "app", "operator": "In", "values": ["web", "db"]}], True),
-        (None, [{"key": "app", "operator": "NotIn", "values": ["web"]}], False),
-        ({"app": "web"}, [{"key": "ghost", "operator": "Exists"}], False),
-        ({"app": "web"}, [{"key": "ghost", "operator": "DoesNotExist"}], True),
-    ],
-)
-def test_match_labels_and_expressions(labels: Any, expressions: Any, expected: bool) -> None:
-    assert from_match_labels(labels, expressions)(WEB) is expected
-
-
-def test_an_unknown_expression_operator_is_refused() -> None:
-    with pytest.raises(BadSelector, match="Near"):
-        from_match_labels(None, [{"key": "app", "operator": "Near"}])
 
 
 @given(st.text(alphabet="ab=!<>(), innot/.-", max_size=30))
