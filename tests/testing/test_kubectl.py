@@ -175,6 +175,18 @@ def test_what_the_command_says_is_true(tmp_path):
         assert process.wait(SECONDS) == 0
 
 
+def test_simulated_controllers_give_the_services_endpoints(tmp_path):
+    manifests = tmp_path / "shop.yaml"
+    without_slice = [part for part in MANIFEST.split("---\n") if "EndpointSlice" not in part]
+    manifests.write_text("---\n".join(without_slice))
+    with _running("--port", "0", "--manifests", str(manifests), "--simulate") as (_, said):
+        url = said.split(" at ")[1].split(",")[0] + "/apis/discovery.k8s.io/v1/namespaces/shop"
+        with urllib.request.urlopen(url + "/endpointslices", timeout=SECONDS) as answer:
+            (found,) = json.load(answer)["items"]
+    assert found["metadata"]["labels"]["kubernetes.io/service-name"] == "web"
+    assert len(found["endpoints"]) == 1
+
+
 def test_the_short_form_serves_a_fixture_and_takes_control_requests(tmp_path):
     fixture = tmp_path / "fixture.yaml"
     fixture.write_text(MANIFEST)

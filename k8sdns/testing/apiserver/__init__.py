@@ -1,6 +1,7 @@
 """A faithful Kubernetes API server for tests: list, watch and write, and every way to fail.
 
-It keeps objects in memory and nothing runs behind it: no scheduler, no controllers. What it says
+It keeps objects in memory and nothing runs behind it: no scheduler, no controllers (but see
+`controllers`). What it says
 on the wire is what a kube-apiserver 1.36 says; `tests/testing/test_conformity.py` asks both.
 
     server = FakeApiServer(reactor)

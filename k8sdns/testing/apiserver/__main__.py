@@ -17,6 +17,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import react
 
 from k8sdns.testing.apiserver import kubeconfig
+from k8sdns.testing.apiserver.controllers import Controllers
 from k8sdns.testing.apiserver.server import FakeApiServer
 from k8sdns.testing.apiserver.statuses import ApiError
 from k8sdns.testing.apiserver.tls import Authority
@@ -28,13 +29,18 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
         prog="python -m k8sdns.testing.apiserver",
-        description="A Kubernetes API server for development: objects in memory, no controllers.",
+        description="A Kubernetes API server for development: objects in memory.",
     )
     made.add_argument("port", nargs="?", type=int, metavar="PORT", help="as --port")
     made.add_argument("fixture", nargs="?", metavar="MANIFESTS", help="as --manifests")
     made.add_argument("--port", dest="port_option", type=int, default=6443, metavar="N")
     made.add_argument("--manifests", action="append", default=[], metavar="FILE_OR_FOLDER")
     made.add_argument("--kubeconfig", metavar="FILE", help="write a kubeconfig there")
+    made.add_argument(
+        "--simulate",
+        action="store_true",
+        help="play the controllers: Pods for workloads, EndpointSlices for Services",
+    )
     made.add_argument("--tls", action="store_true", help="serve https, with a CA of its own")
     return made
 
@@ -52,6 +58,8 @@ def start(arguments: Sequence[str], reactor: object) -> FakeApiServer:
     # A fixture says by itself which namespaces there are.
     for name in () if chosen.fixture else NAMESPACES:
         _make_namespace(server, name)
+    if chosen.simulate:
+        Controllers(server).start()
     authority = Authority() if chosen.tls else None
     server.listen(chosen.port if chosen.port is not None else chosen.port_option, tls=authority)
     if chosen.kubeconfig:

@@ -102,10 +102,14 @@ class Shelf:
 
 
 class Storage:
-    """All shelves and the revision that they share. A new server's revision is 1, as etcd's."""
+    """All shelves and the revision that they share. A new server's revision is 1, as etcd's.
+
+    `watchers` are told every change of every shelf.
+    """
 
     def __init__(self) -> None:
         self.revision = 1
+        self.watchers: list[Callable[[ResourceType, Change], None]] = []
         self._shelves: dict[ResourceType, Shelf] = {}
 
     def shelf(self, resource: ResourceType) -> Shelf:
@@ -127,7 +131,7 @@ class Storage:
         stored = versioned(thing, self.revision)
         shelf.objects[key] = stored
         event = "ADDED" if before is None else "MODIFIED"
-        shelf.record(Change(self.revision, event, stored, before))
+        self._record(shelf, Change(self.revision, event, stored, before))
         return stored
 
     def remove(self, resource: ResourceType, key: Key) -> Object | None:
@@ -138,5 +142,10 @@ class Storage:
             return None
         self.revision += 1
         gone = versioned(before, self.revision)
-        shelf.record(Change(self.revision, "DELETED", gone, before))
+        self._record(shelf, Change(self.revision, "DELETED", gone, before))
         return gone
+
+    def _record(self, shelf: Shelf, change: Change) -> None:
+        shelf.record(change)
+        for watcher in tuple(self.watchers):
+            watcher(shelf.resource, change)
