@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT := 1053
 
-.PHONY: help run ask test static check format bench clean
+.PHONY: help run ask dev-cluster test static check format bench clean
 
 help:
 	@echo "make run      serve examples/Corefile on port $(PORT): no cluster, no root"
 	@echo "make ask      ask the running server (NAME=... TYPE=...)"
+	@echo "make dev-cluster  a Kubernetes API to kubectl apply to (MANIFESTS=... API_PORT=...)"
 	@echo "make test     run the tests"
 	@echo "make check    formatter, ruff, mypy, import contracts, tests"
 	@echo "make format   format the code"
@@ -33,6 +34,12 @@ NAME ?= shop.bakery.svc.cluster.local
 TYPE ?= A
 ask: .venv/installed
 	@$(BIN)/python examples/ask.py $(NAME) $(TYPE) $(PORT)
+
+MANIFESTS ?= examples/cluster
+API_PORT ?= 6443
+dev-cluster: .venv/installed
+	@$(BIN)/python -m k8sdns.testing.apiserver --port $(API_PORT) --manifests $(MANIFESTS) \
+	  --simulate --kubeconfig dev-cluster.kubeconfig
 
 test: .venv/installed
 	$(BIN)/python -m pytest -q
