@@ -6,7 +6,7 @@ and records. A view is made from one state of the store and thrown away with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from k8sdns import names, records
@@ -77,10 +77,10 @@ class ServiceView:
         """Return the octets of the addresses at the Service's own name, None if there is none."""
         known = self._addresses.get(qtype)
         if known is None:
-            backends = self.backends()
-            if not backends:
+            texts = self._address_texts()
+            if not texts:
                 return None
-            known = self._addresses[qtype] = address_octets(backends, qtype)
+            known = self._addresses[qtype] = distinct_octets(texts, qtype)
         return known
 
     def backends(self) -> tuple[Backend, ...]:
@@ -116,6 +116,15 @@ class ServiceView:
             self._endpoints = tuple(self._read_slices())
         return self._endpoints
 
+    def _address_texts(self) -> Sequence[str]:
+        """Return the addresses at the Service's own name without making its backends."""
+        if self.is_external or not self.exists:
+            return ()
+        if not self.service.is_headless:
+            return self.service.cluster_ips
+        endpoints = (endpoint for piece in self._slices for endpoint in piece.endpoints)
+        return [address for endpoint in endpoints for address in endpoint.addresses]
+
     def _virtual(self) -> Iterator[Backend]:
         for port in self.service.ports or _NO_PORTS:
             for address in self.service.cluster_ips:
@@ -141,16 +150,24 @@ class ServiceView:
 
 
 def service_labels(namespace: str, name: str) -> bytes:
-    """Return ``<name>.<namespace>.svc`` as labels left of the zone."""
+    """Return ``<name>.<namespace>.svc`` as labels left of the zone; b"" for what no name holds."""
     labels = (name.encode("utf-8"), namespace.encode("utf-8"), SERVICE_TREE)
-    return names.from_labels(labels)[:-1]
+    try:
+        return names.from_labels(labels)[:-1]
+    except names.BadName:
+        return b""
 
 
 def address_octets(backends: Iterable[Backend], qtype: int) -> tuple[bytes, ...]:
     """Return the distinct addresses of `backends` for A or AAAA records; () for other types."""
+    return distinct_octets((backend.address for backend in backends), qtype)
+
+
+def distinct_octets(addresses: Iterable[str], qtype: int) -> tuple[bytes, ...]:
+    """Return the octets of the addresses that belong into records of `qtype`, each once."""
     if qtype not in (records.A, records.AAAA):
         return ()
-    texts = dict.fromkeys(b.address for b in backends if is_of_type(b.address, qtype))
+    texts = dict.fromkeys(text for text in addresses if is_of_type(text, qtype))
     return tuple(octets for text in texts if (octets := octets_of(text)) is not None)
 
 

@@ -203,11 +203,15 @@ class KubernetesAuthority(Authority):
     # -- the way back from addresses ---------------------------------------------------------
 
     def _pointers(self, question: Question, address: str) -> Answer | None:
-        owners = self._tree.owners_of(address)
-        if not owners:
+        targets = [owner + self._zones.primary for owner in self._tree.owners_of(address)]
+        found = tuple(
+            Record(question.qname, PTR, self._ttl, target)
+            for target in targets
+            if len(target) <= names.MAX_NAME_OCTETS
+        )
+        if not found:
             return None
-        zone, ttl = self._zones.primary, self._ttl
-        answer = self._positive(tuple(Record(question.qname, PTR, ttl, o + zone) for o in owners))
+        answer = self._positive(found)
         self._memo.keep_until_any_change((question.qname, PTR), answer)
         return answer
 

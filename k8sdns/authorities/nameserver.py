@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from k8sdns import names
 from k8sdns.authorities.backends import service_labels
 from k8sdns.authorities.endpoints import octets_of
 from k8sdns.authorities.livezone import LiveZone
@@ -31,8 +32,11 @@ def nameservers(
         for owner, address in _fronts(store, piece, here, pod_names=pod_names)
     ]
     pairs = found or [(zone.nameserver, here) for here in local]
-    octets = ((name, octets_of(address)) for name, address in dict.fromkeys(pairs))
-    return [(name, packed) for name, packed in octets if packed is not None]
+    return [
+        (name, octets)
+        for name, address in dict.fromkeys(pairs)
+        if (octets := octets_of(address)) is not None and len(name) <= names.MAX_NAME_OCTETS
+    ]
 
 
 def _fronts(
@@ -46,5 +50,6 @@ def _fronts(
         for owner in endpoint_owners(piece, here, pod_names=pod_names):
             yield owner, here
     else:
-        for address in service.cluster_ips:
-            yield service_labels(service.namespace, service.name), address
+        owner = service_labels(service.namespace, service.name)
+        for address in service.cluster_ips if owner else ():
+            yield owner, address

@@ -28,7 +28,8 @@ def pointer_owners(
     """
     service = store.service_by_ip(address)
     if service is not None and is_exposed(service.namespace):
-        return [service_labels(service.namespace, service.name)]
+        owner = service_labels(service.namespace, service.name)
+        return [owner] if owner else []
     if not endpoints:
         return []
     found: dict[bytes, None] = {}
@@ -42,8 +43,9 @@ def endpoint_owners(
     piece: EndpointSlice, address: str, *, pod_names: bool = False
 ) -> Iterator[bytes]:
     """Yield the names, as labels left of the zone, of the endpoints of a slice at `address`."""
+    service = service_labels(piece.namespace, piece.service)
     for endpoint in piece.endpoints:
-        if address in endpoint.addresses:
+        if service and address in endpoint.addresses:
             label = endpoint_label(endpoint, address, pod_names=pod_names)
             if 0 < len(label) < 64:
-                yield bytes((len(label),)) + label + service_labels(piece.namespace, piece.service)
+                yield bytes((len(label),)) + label + service

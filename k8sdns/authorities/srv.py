@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from k8sdns import records
+from k8sdns import names, records
 from k8sdns.authorities.backends import NO_PORT, Backend
 from k8sdns.authorities.endpoints import octets_of
 from k8sdns.records import Record
@@ -27,9 +27,9 @@ def srv_records(
     additional: dict[Record, None] = {}
     for backend in backends:
         octets = octets_of(backend.address)
-        if backend.port == NO_PORT or octets is None:
-            continue
         target = backend.owner + zone
+        if backend.port == NO_PORT or octets is None or len(target) > names.MAX_NAME_OCTETS:
+            continue
         found[records.srv(qname, weight, backend.port, target, ttl)] = None
         additional[address_record(target, octets, ttl)] = None
     return tuple(found), tuple(additional)

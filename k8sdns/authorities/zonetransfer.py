@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from k8sdns import records
+from k8sdns import names, records
 from k8sdns.authorities.backends import NO_PORT, Backend, ServiceView, address_octets
 from k8sdns.authorities.livezone import LiveZone
 from k8sdns.authorities.srv import address_record
-from k8sdns.records import AAAA, CNAME, NS, A, Record
+from k8sdns.records import AAAA, CNAME, NS, A, Record, names_in
 
 GLUE_TTL = 0  # seconds; CoreDNS's
 
@@ -33,8 +33,13 @@ def transfer_records(
         yield address_record(name, octets, GLUE_TTL)
     if not zone.is_reverse:
         for view in views:
-            yield from dict.fromkeys(_service_records(view, zone.name, ttl))
+            yield from filter(_fits, dict.fromkeys(_service_records(view, zone.name, ttl)))
     yield zone.soa
+
+
+def _fits(record: Record) -> bool:
+    """Tell whether the names of a record are names: below a long zone some are too long."""
+    return all(len(name) <= names.MAX_NAME_OCTETS for name in (record.owner, *names_in(record)))
 
 
 def _service_records(view: ServiceView, zone: bytes, ttl: int) -> Iterator[Record]:
