@@ -71,6 +71,71 @@ QUERIES_WAITING = Metric(
     "k8sdns_queries_waiting", "gauge", "Queries whose answer is waited for (an upstream, mostly)."
 )
 
+FORWARD_HEALTHCHECK_BROKEN = Metric(
+    "coredns_forward_healthcheck_broken_total",
+    "counter",
+    "Times that every upstream was down and one was asked all the same.",
+)
+FORWARD_REJECTS = Metric(
+    "coredns_forward_max_concurrent_rejects_total",
+    "counter",
+    "Queries refused because max_concurrent was reached.",
+)
+PROXY_DURATION = Metric(
+    "coredns_proxy_request_duration_seconds",
+    "histogram",
+    "Time that upstreams took to reply.",
+    ("proxy_name", "to", "rcode"),
+    TIME_BUCKETS,
+)
+PROXY_HEALTHCHECK_FAILURES = Metric(
+    "coredns_proxy_healthcheck_failures_total",
+    "counter",
+    "Probes of upstreams that failed.",
+    ("proxy_name", "to"),
+)
+PROXY_CONN_HITS = Metric(
+    "coredns_proxy_conn_cache_hits_total",
+    "counter",
+    "Queries sent over a socket or connection that was open already.",
+    ("proxy_name", "to", "proto"),
+)
+PROXY_CONN_MISSES = Metric(
+    "coredns_proxy_conn_cache_misses_total",
+    "counter",
+    "Sockets and connections opened to upstreams.",
+    ("proxy_name", "to", "proto"),
+)
+# The names of CoreDNS before 1.11: dashboards and alerts in the field still ask for them.
+FORWARD_REQUESTS = Metric(
+    "coredns_forward_requests_total", "counter", "Queries sent to upstreams.", ("to",)
+)
+FORWARD_RESPONSES = Metric(
+    "coredns_forward_responses_total", "counter", "Replies of upstreams.", ("to", "rcode")
+)
+FORWARD_DURATION = Metric(
+    "coredns_forward_request_duration_seconds",
+    "histogram",
+    "Time that upstreams took to reply.",
+    ("to", "rcode"),
+    TIME_BUCKETS,
+)
+FORWARD_HEALTHCHECK_FAILURES = Metric(
+    "coredns_forward_healthcheck_failures_total",
+    "counter",
+    "Probes of upstreams that failed.",
+    ("to",),
+)
+UPSTREAM_MISMATCHES = Metric(
+    "k8sdns_upstream_mismatches_total",
+    "counter",
+    "Messages from upstreams, or somebody in their name, that answered nothing we asked.",
+    ("to",),
+)
+UPSTREAM_TIMEOUTS = Metric(
+    "k8sdns_upstream_timeouts_total", "counter", "Attempts that no upstream replied to.", ("to",)
+)
+
 
 class Metrics:
     """The counters of one server, made on first use; a `Metric` names each."""

@@ -1,0 +1,104 @@
+"""One query of ours through all its attempts, for everybody who asked the same meanwhile.
+
+Owns CoreDNS's loop over upstreams (plugin/forward): order by policy, those that are down passed
+over, a bound on attempts and on time, `failover` RCODEs. Refuses to know sockets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from k8sdns.answers import Answer
+from k8sdns.authorities.upstream.attempt import Attempt, Outcome
+from k8sdns.authorities.upstream.failure import UpstreamFailure
+from k8sdns.authorities.upstream.query import Query
+from k8sdns.errors import ServerFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from k8sdns.authorities.forward import Forward, Member
+
+MAX_ATTEMPTS = 100  # where the Corefile sets no bound
+
+
+class Flight:
+    """Asks one upstream after another; `waiters` are told the end."""
+
+    __slots__ = (
+        "_at", "_down", "_failure", "_forward", "_kept", "_key", "_member", "_members",
+        "_over_stream", "_query", "_started", "_tried", "waiters",
+    )  # fmt: skip
+
+    def __init__(self, forward: Forward, key: Hashable, query: Query, over_stream: bool) -> None:
+        self.waiters: list[Deferred[Answer | None]] = []
+        self._forward = forward
+        self._key = key
+        self._query = query
+        self._over_stream = over_stream
+        self._members: Sequence[Member] = forward.ordered()
+        self._member: Member | None = None
+        self._at = 0
+        self._tried = 0
+        self._down = 0
+        self._started = forward.now()
+        self._failure: UpstreamFailure | None = None
+        self._kept: Answer | None = None
+
+    def go_on(self) -> None:
+        """Ask the next upstream, or give up."""
+        forward = self._forward
+        settings = forward.settings
+        bound = settings.max_attempts_for(len(self._members))
+        while self._tried < bound and forward.now() - self._started < settings.give_up_after:
+            member: Member | None = self._members[self._at % len(self._members)]
+            self._at += 1
+            if member is not None and member.health.is_down:
+                self._down += 1
+                if self._down < len(self._members):
+                    continue
+                member = forward.instead_of_all_down(self._members)
+            if member is None:
+                break
+            self._tried += 1
+            self._member = member
+            member.upstream.ask(self._query, self, over_stream=self._over_stream)
+            return
+        self._give_up()
+
+    def ended(self, attempt: Attempt, outcome: Outcome) -> None:
+        """One attempt is over."""
+        member = self._member
+        if isinstance(outcome, UpstreamFailure):
+            self._failure = outcome
+            if member is not None:
+                self._forward.saw_failure(member)
+            self.go_on()
+            return
+        outcome.source = self._forward.word
+        self._forward.saw_reply(attempt, outcome)
+        if outcome.rcode in self._forward.settings.failover and self._at < len(self._members):
+            self._kept = outcome
+            self.go_on()
+            return
+        self._end(outcome)
+
+    def _give_up(self) -> None:
+        if self._kept is not None:
+            self._end(self._kept)
+        else:
+            self.fail(self._failure or ServerFailure("no healthy proxies"))
+
+    def _end(self, answer: Answer) -> None:
+        self._forward.landed(self._key, len(self.waiters))
+        for waiter in self.waiters:
+            waiter.callback(answer)
+
+    def fail(self, error: ServerFailure) -> None:
+        """Tell everybody who waits that there will be no answer."""
+        self._forward.landed(self._key, len(self.waiters))
+        for waiter in self.waiters:
+            waiter.errback(Failure(error))

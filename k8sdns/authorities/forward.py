@@ -1,0 +1,232 @@
+"""Forwarding: questions under a zone go to other name servers.
+
+Owns which questions are ours to forward, the upstreams of one `forward` (or `proxy`), what is in
+flight and its bound, and the numbers that operators watch. Transports are `upstream`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from random import Random, SystemRandom
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from k8sdns import names, records
+from k8sdns.answers import Answer, Question
+from k8sdns.authorities.base import Authority
+from k8sdns.authorities.flight import MAX_ATTEMPTS, Flight
+from k8sdns.authorities.upstream.attempt import Attempt
+from k8sdns.authorities.upstream.destination import Destination
+from k8sdns.authorities.upstream.health import Health, Probe
+from k8sdns.authorities.upstream.policies import policy_named
+from k8sdns.authorities.upstream.query import PASSED_ON, query_of
+from k8sdns.authorities.upstream.upstream import Surroundings, TransportSettings, Upstream
+from k8sdns.errors import Refused, ServerFailure
+from k8sdns.interfaces import IRemoteAuthority
+from k8sdns.metrics import (
+    FORWARD_HEALTHCHECK_BROKEN,
+    FORWARD_REJECTS,
+    FORWARD_REQUESTS,
+    PROXY_DURATION,
+    PROXY_HEALTHCHECK_FAILURES,
+    Metrics,
+)
+
+TOO_MANY = 23  # Extended DNS Error: Network Error
+
+
+@dataclass(frozen=True)
+class ForwardSettings:
+    """What a Corefile says about one way out; times in seconds, names as wire bytes."""
+
+    zone: bytes = names.ROOT
+    excepted: tuple[bytes, ...] = ()
+    policy: str = "random"
+    force_tcp: bool = False
+    prefer_udp: bool = False
+    max_fails: int = 2
+    max_connect_attempts: int | None = None  # None: twice the number of upstreams; 0: no bound
+    max_concurrent: int = 0  # 0: no bound but the server's own
+    failover: frozenset[int] = frozenset()
+    next_rcodes: frozenset[int] = frozenset()
+    next_on_nodata: bool = False
+    fails_fast: bool = False
+    give_up_after: float = 5.0
+    transport: TransportSettings = field(default_factory=TransportSettings)
+    probe: Probe = field(default_factory=Probe)
+
+    def max_attempts_for(self, upstreams: int) -> int:
+        """Return how many attempts a query may cost."""
+        if self.max_connect_attempts is None:
+            return 2 * upstreams
+        return self.max_connect_attempts or MAX_ATTEMPTS
+
+
+class Member:
+    """One upstream of a forward, with its health."""
+
+    __slots__ = ("health", "upstream")
+
+    def __init__(self, upstream: Upstream, health: Health) -> None:
+        self.upstream = upstream
+        self.health = health
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts wait for it."""
+        return self.upstream.in_flight
+
+    def close(self) -> None:
+        """Stop asking and probing."""
+        self.health.stop()
+        self.upstream.close()
+
+
+@implementer(IRemoteAuthority)
+class Forward(Authority):
+    """Answers with what one of its upstreams says.
+
+    `following` is the forward behind this one, for `next`. Identical questions that come while
+    one is in flight share its reply.
+    """
+
+    word = "forward"
+
+    def __init__(
+        self,
+        settings: ForwardSettings,
+        destinations: Sequence[Destination],
+        around: Surroundings,
+        metrics: Metrics,
+        *,
+        word: str = "forward",
+        random: Random | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.word = word
+        self.settings = settings
+        self.now: Callable[[], float] = around.clock.seconds
+        self.following: Authority | None = None
+        self.in_flight = 0  # questions that wait
+        self._around = around
+        self._metrics = metrics
+        self._random = random or SystemRandom()
+        self._policy: Any = policy_named(settings.policy, self._random)
+        self._excepted = names.ZoneMap((zone, True) for zone in settings.excepted)
+        self._flights: dict[Hashable, Flight] = {}
+        self._durations = metrics.histogram(PROXY_DURATION)
+        self._requests = metrics.counter(FORWARD_REQUESTS)
+        self._rejects = metrics.counter(FORWARD_REJECTS)
+        self._broken = metrics.counter(FORWARD_HEALTHCHECK_BROKEN)
+        self._probe_failures = metrics.counter(PROXY_HEALTHCHECK_FAILURES)
+        self.members = [self._member(destination) for destination in destinations]
+
+    def _member(self, destination: Destination) -> Member:
+        settings = self.settings
+        upstream = Upstream(destination, self._around, settings.transport)
+        # A lost probe must not hold up the next one for long: CoreDNS gives it one second.
+        health = Health(
+            upstream,
+            self._around.clock,
+            max_fails=settings.max_fails,
+            probe=settings.probe,
+            over_stream=settings.force_tcp,
+            on_failure=lambda: self._probe_failures.add(self.word, upstream.name),
+        )
+        return Member(upstream, health)
+
+    def answer(self, question: Question) -> Answer | Deferred[Answer | None] | None:
+        """Forward `question`; None for a name that is not under our zone."""
+        qname = question.qname
+        zone = self.settings.zone
+        if zone != names.ROOT and not names.is_subdomain(qname, zone):
+            return None
+        if self._excepted and qname != zone and self._excepted.find(qname) is not None:
+            return None
+        edns = question.edns
+        over_stream = self._wants_stream(question)
+        key = (
+            qname, question.qtype, question.qclass, question.flags & PASSED_ON, over_stream,
+            edns is not None and edns.do,
+        )  # fmt: skip
+        waiter: Deferred[Answer | None] = Deferred()
+        if self.settings.max_concurrent and self.in_flight >= self.settings.max_concurrent:
+            self._reject()
+        self.in_flight += 1
+        flight = self._flights.get(key)
+        if flight is not None:
+            flight.waiters.append(waiter)
+        else:
+            flight = self._flights[key] = Flight(self, key, query_of(question), over_stream)
+            flight.waiters.append(waiter)
+            flight.go_on()
+        if self.following is not None:
+            waiter.addCallback(self._or_following, question)
+        return waiter
+
+    def _wants_stream(self, question: Question) -> bool:
+        settings = self.settings
+        return settings.force_tcp or (question.is_stream and not settings.prefer_udp)
+
+    def _reject(self) -> None:
+        self._rejects.add()
+        raise Refused(f"concurrent queries exceeded maximum {self.settings.max_concurrent}")
+
+    def _or_following(
+        self, answer: Answer | None, question: Question
+    ) -> Answer | Deferred[Answer | None] | None:
+        settings = self.settings
+        if answer is None or self.following is None:
+            return answer
+        is_nodata = answer.rcode == records.NOERROR and not answer.answer
+        if answer.rcode in settings.next_rcodes or (settings.next_on_nodata and is_nodata):
+            return self.following.answer(question)
+        return answer
+
+    def ordered(self) -> Sequence[Member]:
+        """Return the upstreams in the order in which to ask them."""
+        ordered: Sequence[Member] = self._policy(self.members)
+        return ordered
+
+    def instead_of_all_down(self, members: Sequence[Member]) -> Member | None:
+        """Return whom to ask although everybody is down, or None to fail at once."""
+        self._broken.add()
+        return None if self.settings.fails_fast else self._random.choice(members)
+
+    def saw_reply(self, attempt: Attempt, answer: Answer) -> None:
+        """Count a reply."""
+        to = attempt.upstream.name
+        rcode = records.RCODE_NAMES.get(answer.rcode) or str(answer.rcode)
+        self._requests.add(to)
+        self._durations.observe(attempt.elapsed, self.word, to, rcode)
+
+    def saw_failure(self, member: Member) -> None:
+        """Count an attempt without a reply, and look after its upstream."""
+        self._requests.add(member.upstream.name)
+        member.health.failed()
+
+    def landed(self, key: Hashable, waiters: int) -> None:
+        """A flight is over."""
+        self._flights.pop(key, None)
+        self.in_flight -= waiters
+
+    def use(self, destinations: Sequence[Destination]) -> None:
+        """Ask these from now on; upstreams that stay keep their connections and health."""
+        known = {member.upstream.destination: member for member in self.members}
+        self.members = [
+            known.pop(each) if each in known else self._member(each) for each in destinations
+        ]
+        for member in known.values():
+            member.health.stop()
+            # What is in flight may end first.
+            self._around.clock.callLater(self.settings.give_up_after, member.close)
+
+    def close(self) -> None:
+        """End what is in flight, close every socket and connection."""
+        for flight in list(self._flights.values()):
+            flight.fail(ServerFailure("the server is going away"))
+        for member in self.members:
+            member.close()

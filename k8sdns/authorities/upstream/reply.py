@@ -1,0 +1,240 @@
+"""An upstream's message as an Answer, its octets kept where they can be.
+
+Owns the check that lets an upstream's octets stand behind a client's question: the question has
+the same length, every name is whole and every pointer leads strictly back. Then offsets mean the
+same in both messages, and nothing is decoded. What fails the check but is well-formed is decoded
+and rendered anew; what is not well-formed is no reply.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from k8sdns import records
+from k8sdns.answers import AA, AD, QR, RA, TC, Answer, Edns, Question, Rendered
+from k8sdns.errors import WireError
+from k8sdns.names import MAX_NAME_OCTETS
+from k8sdns.records import Record
+from k8sdns.wire import edns
+from k8sdns.wire.message import Message, parse
+from k8sdns.wire.reader import HEADER_OCTETS
+
+EXTENDED_ERROR = 15
+_KEPT = AA | TC | RA | AD  # header bits that stay as the upstream set them
+_HEADER_COUNTS = struct.Struct("!HHH")
+_COUNTS = struct.Struct("!HHHH")
+_RR_TAIL = struct.Struct("!HHIH")
+_NAMES_IN_RDATA = records.NAMES_IN_RDATA
+_ADDRESS_OCTETS = {records.A: 4, records.AAAA: 16}
+
+Sections = tuple[tuple[Record, ...], tuple[Record, ...], tuple[Record, ...]]
+
+
+class WireAnswer(Answer):
+    """An Answer that is an upstream's message; its records are decoded when somebody asks for them.
+
+    `ttl_places` are the offsets of the TTLs in the rendered body, in the order of the records.
+    """
+
+    __slots__ = ("_message", "_sections", "ttl_places")
+
+    def __init__(
+        self, message: bytes, rendered: Rendered, ttl_places: tuple[int, ...], opt: Edns | None
+    ) -> None:
+        flags: int = message[2] << 8 | message[3]
+        self.flags = QR | flags & (_KEPT | 0xF)
+        self.rcode = flags & 0xF
+        self.options = _passed_on(opt)
+        self.source = ""
+        self.error = None
+        self.ttl_places = ttl_places
+        self._rendered = rendered
+        self._message = message
+        self._sections: Sections | None = None
+
+    def _decoded(self) -> Sections:
+        if self._sections is None:
+            message = parse(self._message)
+            self._sections = (message.answer, message.authority, message.additional)
+        return self._sections
+
+    @property
+    def answer(self) -> tuple[Record, ...]:  # type: ignore[override]
+        return self._decoded()[0]
+
+    @property
+    def authority(self) -> tuple[Record, ...]:  # type: ignore[override]
+        return self._decoded()[1]
+
+    @property
+    def additional(self) -> tuple[Record, ...]:  # type: ignore[override]
+        return self._decoded()[2]
+
+    def rendered(self, question: Question) -> Rendered:
+        kept: Any = self._rendered
+        if kept.qname == question.qname:
+            return kept  # type: ignore[no-any-return]
+        return super().rendered(question)
+
+
+def read_reply(message: bytes, wire: bytes) -> Answer:
+    """Return the Answer that `message` is; its question is known to equal `wire` but for case.
+
+    Raises WireError for anything malformed.
+    """
+    try:
+        answer = _spliced(message, wire)
+    except (IndexError, struct.error):
+        raise WireError("the message is cut short") from None
+    return answer if answer is not None else _decoded_answer(parse(message))
+
+
+def _decoded_answer(message: Message) -> Answer:
+    flags = message.flags
+    return Answer(
+        message.answer,
+        message.authority,
+        message.additional,
+        rcode=message.rcode,
+        aa=bool(flags & AA),
+        tc=bool(flags & TC),
+        ra=bool(flags & RA),
+        ad=bool(flags & AD),
+        options=_passed_on(message.edns),
+    )
+
+
+def _passed_on(opt: Edns | None) -> tuple[tuple[int, bytes], ...]:
+    """Return the options that a client may see: why it went wrong (RFC 8914 §3), nothing else."""
+    if opt is None or not opt.options:
+        return ()
+    return tuple(option for option in opt.options if option[0] == EXTENDED_ERROR)[:4]
+
+
+def _spliced(message: bytes, wire: bytes) -> Answer | None:
+    """Walk the records once; None if the octets cannot be used as they are."""
+    answers, authorities, additionals = _HEADER_COUNTS.unpack_from(message, 6)
+    start = at = HEADER_OCTETS + len(wire)
+    total = answers + authorities + additionals
+    names = {HEADER_OCTETS: len(wire) - 4}
+    ends: list[int] = []
+    ttl_places: list[int] = []
+    movable = [0, 0]
+    opt = None
+    size = len(message)
+    for index in range(total):
+        begins_with_pointer = message[at] >= 0xC0
+        at = _end_of_name(message, at, names)
+        rtype, rclass, ttl, length = _RR_TAIL.unpack_from(message, at)
+        if rtype == records.OPT:
+            if index != total - 1 or message[at - 1] or begins_with_pointer:
+                return None
+            opt = edns.from_record(rclass, ttl, message[at + 10 : at + 10 + length])
+            if ttl >> 24 or at + 10 + length > size:
+                return None  # a 12-bit RCODE, or cut short: the long way knows
+            break
+        ttl_places.append(at + 4 - start)
+        at += 10
+        end = at + length
+        if end > size:
+            raise WireError("rdata runs past the end of the message")
+        _check_rdata(message, at, end, rtype, names)
+        at = end
+        ends.append(at - start)
+        if index < answers and rtype in (1, 28) and begins_with_pointer:
+            _extend(movable, index)
+    body_end = start + (ends[-1] if ends else 0)
+    counts = (answers, authorities, additionals - (opt is not None))
+    rendered = Rendered(
+        wire[:-4].lower(),
+        _COUNTS.pack(1, *counts),
+        _COUNTS.pack(1, counts[0], counts[1], counts[2] + 1),
+        message[start:body_end],
+        tuple(ends),
+        counts,
+        False,
+        _span(movable, ends, start, names),
+    )
+    return WireAnswer(message, rendered, tuple(ttl_places), opt)
+
+
+def _extend(movable: list[int], index: int) -> None:
+    """Let the first run of addresses, as (first, count), grow by the record at `index`."""
+    if not movable[1]:
+        movable[0], movable[1] = index, 1
+    elif movable[0] + movable[1] == index:
+        movable[1] += 1
+
+
+def _span(
+    movable: list[int], ends: list[int], start: int, names: dict[int, int]
+) -> tuple[int, int]:
+    """Return the rotatable records; none if a name points into what would move."""
+    first, count = movable
+    if count < 2:
+        return first, count
+    begin = start + (ends[first - 1] if first else 0)
+    end = start + ends[first + count - 1]
+    if any(begin <= place < end for place in names):
+        return 0, 0
+    return first, count
+
+
+def _end_of_name(message: bytes, at: int, names: dict[int, int]) -> int:
+    """Return where the name at `at` ends; raises WireError unless it is whole.
+
+    `names` are the places that pointers led to so far, with the octets of the name found there.
+    """
+    end = -1
+    octets = 1
+    floor = at
+    passed: list[tuple[int, int]] = []
+    while length := message[at]:
+        if length < 0x40:
+            octets += length + 1
+            at += length + 1
+            if octets > MAX_NAME_OCTETS:
+                raise WireError("a name is too long")
+            continue
+        if length < 0xC0:
+            raise WireError("a label type that does not exist")
+        target = (length & 0x3F) << 8 | message[at + 1]
+        if not HEADER_OCTETS <= target < floor:
+            raise WireError("a compression pointer does not lead back")
+        if end < 0:
+            end = at + 2
+        known = names.get(target)
+        if known is not None:
+            octets += known - 1
+            break
+        passed.append((target, octets - 1))
+        at = floor = target
+    else:
+        if end < 0:
+            end = at + 1
+    if octets > MAX_NAME_OCTETS:
+        raise WireError("a name is too long")
+    for target, before in passed:
+        names[target] = octets - before
+    return end
+
+
+def _check_rdata(message: bytes, at: int, end: int, rtype: int, names: dict[int, int]) -> None:
+    """Raise WireError where an independent reader would trip over rdata of a common type."""
+    place = _NAMES_IN_RDATA.get(rtype)
+    if place is None:
+        octets = _ADDRESS_OCTETS.get(rtype)
+        if octets is not None and at + octets != end:
+            raise WireError("an address has the wrong length")
+        return
+    head, count = place
+    at += head
+    for _ in range(count):
+        if at >= end:
+            raise WireError("rdata is shorter than its type asks")
+        at = _end_of_name(message, at, names)
+    if rtype == records.SOA:
+        at += 20
+    if at != end:
+        raise WireError("a name does not end with its rdata")

@@ -1,0 +1,231 @@
+"""UDP towards one upstream: many connected sockets, each with an unguessable port.
+
+Owns sockets and which datagram belongs to which attempt. A connected socket takes datagrams from
+its upstream's address and port only; the id must be that of an attempt; the attempt itself looks
+at the question. Whatever else arrives is counted and ends nothing (RFC 5452 §9).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from k8sdns.authorities.upstream.destination import Destination
+from k8sdns.authorities.upstream.failure import reason_of
+from k8sdns.authorities.upstream.network import Network
+from k8sdns.authorities.upstream.randomness import Randomness
+
+if TYPE_CHECKING:
+    from k8sdns.authorities.upstream.attempt import Attempt
+
+MAX_SOCKETS = 256  # of a busy upstream; with the ids some 37 bits to guess
+MIN_SOCKETS = 4  # of a quiet one that is asked at all
+MAX_REPLY_OCTETS = 4096  # we ask for at most 1232; what is longer is cut, and then asked over TCP
+MAX_MISMATCHES = 8  # on one socket, before it is given up and its queries go over TCP
+MAX_IDS = 4096  # used on one socket, before it is retired
+LIFETIME_SECONDS = 30.0
+SWEEP_SECONDS = 1.0
+_BATCH = 64
+
+
+@implementer(IReadDescriptor)
+class DatagramSocket:
+    """One connected socket and the attempts that wait for a datagram on it.
+
+    An id stays taken after its attempt ended, so that a late reply is known for what it is.
+    """
+
+    def __init__(self, sock: Any, pool: DatagramPool, retires_at: float) -> None:
+        self._socket = sock
+        self._pool = pool
+        self._attempts: dict[int, Attempt | None] = {}
+        self._mismatches = 0
+        self.retires_at = retires_at
+        self.used_at = 0.0
+        self.in_flight = 0
+
+    def ask(self, attempt: Attempt) -> None:
+        """Send the attempt's query; raises OSError if the system will not take it."""
+        number = self._pool.randomness.number
+        id_ = number()
+        while id_ in self._attempts:
+            id_ = number()
+        self._socket.send(attempt.query.octets(id_))
+        self._attempts[id_] = attempt
+        attempt.datagram_id = id_
+        self.in_flight += 1
+        if len(self._attempts) >= MAX_IDS:
+            self.retires_at = 0.0
+
+    def forget(self, attempt: Attempt) -> None:
+        """The attempt is over; its late reply, should it come, is nobody's."""
+        if self._attempts.get(attempt.datagram_id) is attempt:
+            self._attempts[attempt.datagram_id] = None
+            self.in_flight -= 1
+
+    def doRead(self) -> None:
+        """Take what has arrived."""
+        receive = self._socket.recv
+        for _ in range(_BATCH):
+            try:
+                message = receive(MAX_REPLY_OCTETS)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._refused(error)
+                return
+            self._take(message)
+            if self._socket is None:
+                return
+
+    def _take(self, message: bytes) -> None:
+        if len(message) < 2:
+            self.mismatched()
+            return
+        id_ = message[0] << 8 | message[1]
+        attempt = self._attempts.get(id_)
+        if attempt is not None:
+            attempt.datagram_came(message)
+        elif id_ not in self._attempts:
+            self.mismatched()
+
+    def mismatched(self) -> None:
+        """A datagram that is no reply of ours: somebody may be guessing."""
+        self._pool.mismatched()
+        self._mismatches += 1
+        if self._mismatches == MAX_MISMATCHES:
+            self.retires_at = 0.0
+            for attempt in self._waiting():
+                attempt.doubt()
+
+    def _waiting(self) -> list[Attempt]:
+        return [attempt for attempt in self._attempts.values() if attempt is not None]
+
+    def _refused(self, error: OSError) -> None:
+        """The upstream's host says that nobody listens there (ICMP), or the network is gone."""
+        for attempt in self._waiting():
+            self.forget(attempt)
+            attempt.datagram_lost("wait", reason_of(error))
+
+    def close(self) -> None:
+        """Read no more; what waits here is left to its time limit."""
+        if self._socket is not None:
+            self._pool.reactor.removeReader(self)
+            self._socket.close()
+            self._socket = None
+            self._attempts.clear()
+
+    def fileno(self) -> int:
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return f"upstream {self._pool.destination}"
+
+    def connectionLost(self, _reason: Failure) -> None:
+        """The reactor is stopping, or the socket broke."""
+        self._pool.drop(self)
+
+
+class DatagramPool:
+    """The UDP sockets of one upstream: as many as it is busy, none for long."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        network: Network,
+        reactor: Any,
+        clock: IReactorTime,
+        randomness: Randomness,
+        *,
+        idle_seconds: float = 10.0,
+        lifetime_seconds: float = LIFETIME_SECONDS,
+    ) -> None:
+        self.destination = destination
+        self.reactor = reactor
+        self.randomness = randomness
+        self.mismatches = 0
+        self.opened = 0
+        self.reused = 0
+        self._network = network
+        self._clock = clock
+        self._idle_seconds = idle_seconds
+        self._lifetime_seconds = lifetime_seconds
+        self._sockets: list[DatagramSocket] = []  # that take new queries
+        self._retired: list[DatagramSocket] = []
+        self._asked = 0  # since the last sweep
+        self._target = MIN_SOCKETS
+        self._call: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        return len(self._sockets)
+
+    def ask(self, attempt: Attempt) -> None:
+        """Send the attempt's query from a socket chosen at random; raises OSError."""
+        sock = self._choose()
+        sock.used_at = self._clock.seconds()
+        attempt.datagram_socket = sock
+        sock.ask(attempt)
+
+    def _choose(self) -> DatagramSocket:
+        self._asked += 1
+        count = len(self._sockets)
+        if count < max(self._target, min(self._asked, MAX_SOCKETS)):
+            try:
+                return self._open()
+            except OSError:
+                if not count:
+                    raise
+        self.reused += 1
+        return self._sockets[self.randomness.below(count)]
+
+    def _open(self) -> DatagramSocket:
+        # Ages differ, so that sockets are not renewed all at once.
+        share = 0.5 + self.randomness.number() / 131072
+        retires_at = self._clock.seconds() + self._lifetime_seconds * share
+        sock = DatagramSocket(self._network.open_datagram(self.destination), self, retires_at)
+        self.reactor.addReader(sock)
+        self._sockets.append(sock)
+        self.opened += 1
+        if self._call is None:
+            self._call = self._clock.callLater(SWEEP_SECONDS, self._sweep)
+        return sock
+
+    def _sweep(self) -> None:
+        self._call = None
+        now = self._clock.seconds()
+        self._target = min(MAX_SOCKETS, max(MIN_SOCKETS, self._asked))
+        self._asked = 0
+        for sock in [each for each in self._retired if not each.in_flight]:
+            self.drop(sock)
+        for sock in [each for each in self._sockets if self._has_served(each, now)]:
+            self._sockets.remove(sock)
+            self._retired.append(sock)
+        if self._sockets or self._retired:
+            self._call = self._clock.callLater(SWEEP_SECONDS, self._sweep)
+
+    def _has_served(self, sock: DatagramSocket, now: float) -> bool:
+        return sock.retires_at <= now or sock.used_at + self._idle_seconds <= now
+
+    def mismatched(self) -> None:
+        """Count a datagram that answers nothing we asked."""
+        self.mismatches += 1
+
+    def drop(self, sock: DatagramSocket) -> None:
+        """Close one socket."""
+        sock.close()
+        for sockets in (self._sockets, self._retired):
+            if sock in sockets:
+                sockets.remove(sock)
+
+    def close(self) -> None:
+        """Close every socket."""
+        for sock in self._sockets + self._retired:
+            sock.close()
+        self._sockets.clear()
+        self._retired.clear()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
