@@ -66,6 +66,13 @@ class IObserver(Interface):
         """
 
 
+class IRefusalObserver(Interface):
+    """Sees what the server answers outside every block: the REFUSED of no zone or no class. Hot."""
+
+    def saw_refused(question: Question, answer: Answer, elapsed: float, size: int) -> None:
+        """Take note of one such reply; one observer a kind of thing and server is asked."""
+
+
 class IRotation(Interface):
     """Chooses which record of a rotatable answer comes first. Hot; one a block."""
 
@@ -158,11 +165,20 @@ class ISink(Interface):
     def delete(kind: str, namespace: str, name: str) -> None:
         """Forget one object; an unknown key is nothing. A namespace's own `namespace` is ""."""
 
+    def seen(kind: str, namespace: str, name: str) -> None:
+        """One object exists but cannot be read, or is ending: what is known of it stays.
+
+        In a listing it counts as named; an unknown key is nothing.
+        """
+
     def listing(kind: str) -> None:
         """A full listing of `kind` begins: mark what is known."""
 
     def listed(kind: str) -> None:
-        """The listing is complete: sweep what it did not name; `kind` is synced."""
+        """The listing is complete: sweep what it did not name; `kind` is synced, and not stale.
+
+        Without a `listing` before it nothing is swept: contact is back and nothing was missed.
+        """
 
     def stale(kind: str) -> None:
         """Contact with the source was lost; what is known stays."""

@@ -18,6 +18,7 @@ from k8sdns.interfaces import ILookup
 from k8sdns.metrics import PANICS, Metrics
 from k8sdns.server.block import Answered, ServerBlock
 from k8sdns.server.carried import Share
+from k8sdns.server.stream import StreamLimits
 
 
 @implementer(ILookup)
@@ -36,10 +37,9 @@ class Context(NamedTuple):
     reactor: Any  # the reactor: time, sockets, processes, threads
     clock: IReactorTime
     metrics: Metrics
-    warn: Callable[[str], None]
     share: Share  # what outlives a reload, by the settings that it came from
     halt: Callable[[str], None]  # log a message and end the process: serving makes no sense
-    default_port: int = 53
+    plan: Any  # what is being built, for those who compare plans (`reload`)
 
 
 class BlockDraft:
@@ -60,7 +60,7 @@ class BlockDraft:
         self.bind: list[str] = []
         self.is_debugged = False
         self.serves_any_class = False
-        self.ttl_ceiling: int | None = None
+        self.stream_limits: StreamLimits | None = None
         self.words: list[str] = []  # of the directives installed so far, in plugin order
         self._things: list[Any] = []
 

@@ -8,7 +8,7 @@ octets travel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from k8sdns import answers, records
 from k8sdns.answers import SILENT, Answer, Question
+from k8sdns.authorities.transfer import TransferAnswer
 from k8sdns.errors import ServerFailure
 from k8sdns.interfaces import ILookup
 from k8sdns.metrics import PANICS, Metrics
@@ -34,7 +35,7 @@ log = Logger()
 
 MAX_DEPTH = 10  # self-lookups on behalf of one query
 
-Reply: TypeAlias = "bytes | None"
+Reply: TypeAlias = "bytes | Iterator[bytes] | None"
 Saw: TypeAlias = Callable[[Question, Answer, float, int], None]
 
 _TOO_DEEP = ServerFailure("names lead to one another too deeply")
@@ -97,7 +98,7 @@ class Server(DNSServerFactory):
     def respond_to_stream(
         self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
     ) -> Reply | Deferred[Reply]:
-        """The same for one message of a stream."""
+        """The same for one message of a stream; a zone transfer is an iterator of messages."""
         started = perf_counter()
         self.queries += 1
         question = read(message)
@@ -135,7 +136,17 @@ class Server(DNSServerFactory):
         if block.observers:
             question.route_zone = route.zone
             self._observed(block.observers, question, answer, started, size)
+        if question.is_stream and message is not None and isinstance(answer, TransferAnswer):
+            return self._messages(question, message, answer)
         return message
+
+    def _messages(
+        self, question: Question, first: bytes, answer: TransferAnswer
+    ) -> Iterator[bytes]:
+        """Yield the messages of a zone transfer, written as they are sent."""
+        yield first
+        for further in answer.further:
+            yield reply(question, further, self.payload_size)
 
     def _unwritable(self, question: Question) -> tuple[bytes, Answer]:
         self._panics.add()

@@ -8,9 +8,11 @@ to worker processes.
 from __future__ import annotations
 
 import errno
+import fcntl
 import ipaddress
 import os
 import socket
+import struct
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +21,7 @@ from k8sdns.errors import ConfigurationError
 RECEIVE_BUFFER_OCTETS = 4 * 1024 * 1024  # asked for; the kernel grants up to net.core.rmem_max
 BACKLOG = 1024
 
+_SIOCGIFADDR = 0x8915  # linux/sockios.h
 _IP_PKTINFO = 8  # linux/in.h; the socket module has no name for it before Python 3.12
 
 
@@ -143,6 +146,11 @@ def own_addresses(address: ListenAddress) -> set[str]:
     return found
 
 
+def all_own_addresses() -> set[str]:
+    """Return the host's addresses of both families, loopback and link-local ones left out."""
+    return _ipv4_addresses() | _ipv6_addresses()
+
+
 def _ipv4_addresses() -> set[str]:
     """Read the kernel's table of local IPv4 addresses: an address line, then ``/32 host LOCAL``."""
     found = set()
@@ -163,6 +171,31 @@ def _ipv6_addresses() -> set[str]:
         if not address.is_loopback and not address.is_link_local:
             found.add(str(address))
     return found
+
+
+def interface_addresses() -> dict[str, list[str]]:
+    """Return the addresses of every interface by its name; link-local IPv6 ones with their scope."""
+    found: dict[str, list[str]] = {}
+    for _, name in socket.if_nameindex():
+        address = _ipv4_address_of(name)
+        if address:
+            found.setdefault(name, []).append(address)
+    for line in _lines("/proc/net/if_inet6"):
+        octets, *_, name = line.split()
+        six = ipaddress.IPv6Address(bytes.fromhex(octets))
+        found.setdefault(name, []).append(f"{six}%{name}" if six.is_link_local else str(six))
+    return found
+
+
+def _ipv4_address_of(interface: str) -> str:
+    """Ask the kernel for the first IPv4 address of an interface (netdevice(7), SIOCGIFADDR)."""
+    request = struct.pack("256s", interface.encode()[:15])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            reply = fcntl.ioctl(sock.fileno(), _SIOCGIFADDR, request)
+        except OSError:
+            return ""
+    return socket.inet_ntoa(reply[20:24])
 
 
 def _lines(path: str) -> list[str]:

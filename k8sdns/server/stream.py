@@ -7,8 +7,8 @@ each reply in one write. Refuses to know what a message says.
 from __future__ import annotations
 
 import struct
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from twisted.internet.defer import Deferred
@@ -17,7 +17,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-Reply: TypeAlias = "bytes | None"
+Reply: TypeAlias = "bytes | Iterator[bytes] | None"
 Respond: TypeAlias = Callable[[bytes, tuple[Any, ...], tuple[Any, ...]], "Reply | Deferred[Reply]"]
 
 _LENGTH = struct.Struct("!H")
@@ -117,6 +117,7 @@ class DNSStream(Protocol):
         self._reading = True
         self._peer_reads = True
         self._gone = False
+        self._transfers: deque[Iterator[bytes]] = deque()
         self.in_flight = 0
         self.deadline = 0.0
         self._address: tuple[Any, ...] = ("", 0)
@@ -168,11 +169,11 @@ class DNSStream(Protocol):
         if self._asked == self._streams.limits.messages:
             self.close()
 
-    def _answered(self, reply: bytes | Failure | None) -> None:
+    def _answered(self, reply: bytes | Iterator[bytes] | Failure | None) -> None:
         self.in_flight -= 1
         if self._gone:
             return
-        if isinstance(reply, bytes):
+        if reply is not None and not isinstance(reply, Failure):
             self._send(reply)
         self._streams.was_active(self)
         if self._buffer:
@@ -180,9 +181,24 @@ class DNSStream(Protocol):
         else:
             self._pace()
 
-    def _send(self, reply: bytes) -> None:
-        transport: Any = self.transport
-        transport.write(_LENGTH.pack(len(reply)) + reply)
+    def _send(self, reply: bytes | Iterator[bytes]) -> None:
+        if isinstance(reply, bytes):
+            transport: Any = self.transport
+            transport.write(_LENGTH.pack(len(reply)) + reply)
+        else:
+            self.in_flight += 1
+            self._transfers.append(reply)
+            self._send_transfers()
+
+    def _send_transfers(self) -> None:
+        """Go on with zone transfers for as long as the peer takes their messages."""
+        while self._transfers and self._peer_reads and not self._gone:
+            message = next(self._transfers[0], None)
+            if message is not None:
+                self._send(message)
+            else:
+                self._transfers.popleft()
+                self.in_flight -= 1
 
     def _pace(self) -> None:
         """Read on only while there is room for what is read."""
@@ -207,6 +223,7 @@ class DNSStream(Protocol):
         """Our replies are on their way again."""
         self._peer_reads = True
         self._streams.was_active(self)
+        self._send_transfers()
         self._take_messages()
 
     def stopProducing(self) -> None:
@@ -234,4 +251,5 @@ class DNSStream(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._gone = True
         self._buffer = b""
+        self._transfers.clear()
         self._streams.closed(self)

@@ -1,0 +1,136 @@
+"""Parsed Corefile to running object graph: install, then connect.
+
+Owns the two passes over the directives of every block, and the grouping of blocks by listener.
+Refuses to know any particular directive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.logger import Logger
+
+from k8sdns import directives, plan as plans
+from k8sdns.corefile.dump import as_json
+from k8sdns.corefile.source import CorefileText
+from k8sdns.interfaces import IGate, ILeaving, IRefusalObserver, IStreamSecurity
+from k8sdns.metrics import Metrics
+from k8sdns.plan import Plan, PlannedBlock
+from k8sdns.running import Generation, Running
+from k8sdns.server.block import ServerBlock
+from k8sdns.server.carried import Share
+from k8sdns.server.draft import BlockDraft, Context
+from k8sdns.server.listeners import ListenKey
+from k8sdns.server.router import Route, Router
+from k8sdns.server.server import Server
+from k8sdns.server.stream import Streams
+
+log = Logger()
+
+
+def check(corefile: CorefileText, *, default_port: int, environ: Mapping[str, str]) -> Plan:
+    """Parse and validate everything; raises ConfigurationError. Opens and starts nothing."""
+    found = directives.discovered()
+    return plans.plan(corefile, found, default_port=default_port, environ=environ)
+
+
+def dump(corefile: CorefileText, *, environ: Mapping[str, str]) -> str:
+    """Return what was understood of the text as JSON text; options are not judged."""
+    return as_json(plans.parsed(corefile, environ))
+
+
+def words() -> Sequence[str]:
+    """Return the words that a server block may hold, in alphabetical order."""
+    return sorted(directives.discovered())
+
+
+def build(plan: Plan, reactor: Any, halt: Callable[[str], None]) -> Running:
+    """Return what serves `plan`; nothing is opened yet."""
+    metrics = Metrics()
+    return Running(reactor, metrics, lambda share: generate(plan, reactor, metrics, share, halt))
+
+
+def generate(
+    plan: Plan, reactor: Any, metrics: Metrics, share: Share, halt: Callable[[str], None]
+) -> Generation:
+    """Build every object of a plan: install all directives, connect them, group by listener."""
+    for warning in plan.warnings:
+        log.warn("{warning}", warning=warning)
+    context = Context(reactor, reactor, metrics, share, halt, plan)
+    drafts = [_draft(block, context) for block in plan.blocks]
+    for block, draft in zip(plan.blocks, drafts, strict=True):
+        for directive, settings in block.directives:
+            if directive.install is not None:
+                directive.install(settings, draft)
+            draft.words.append(directive.word)
+    for block, draft in zip(plan.blocks, drafts, strict=True):
+        for directive, settings in block.directives:
+            if directive.connect is not None:
+                directive.connect(settings, draft)
+    return Generation(
+        _servers(plan, drafts, context),
+        tuple(_all(drafts, IService)),
+        tuple(_all(drafts, IGate)),
+        tuple(_all(drafts, ILeaving)),
+        share,
+    )
+
+
+def _draft(block: PlannedBlock, context: Context) -> BlockDraft:
+    keys = dict.fromkeys(ListenKey(a.scheme, host, a.port) for a, host in block.places)
+    draft = BlockDraft(context, block.zones, tuple(map(str, keys)))
+    draft.root = Path(block.root)
+    draft.bind = list(block.hosts)
+    return draft
+
+
+def _all(drafts: Sequence[BlockDraft], interface: Any) -> list[Any]:
+    """Return what provides `interface` in any block, each thing once."""
+    found = {id(thing): thing for draft in drafts for thing in draft.all(interface)}
+    return list(found.values())
+
+
+def _servers(
+    plan: Plan, drafts: Sequence[BlockDraft], context: Context
+) -> dict[ListenKey, tuple[Server, Any]]:
+    """Group the blocks by listener: one server each, whose routes stand in file order."""
+    routes: dict[ListenKey, list[Route]] = {}
+    members: dict[ListenKey, list[BlockDraft]] = {}
+    for planned, draft in zip(plan.blocks, drafts, strict=True):
+        block = draft.made()
+        for address, host in planned.places:
+            key = ListenKey(address.scheme, host, address.port)
+            routes.setdefault(key, []).append(Route(address.zone, block))
+            members.setdefault(key, []).append(draft)
+    return {key: _server(key, found, members[key], context) for key, found in routes.items()}
+
+
+def _server(
+    key: ListenKey, routes: list[Route], drafts: list[BlockDraft], context: Context
+) -> tuple[Server, Any]:
+    limits = next((d.stream_limits for d in drafts if d.stream_limits is not None), None)
+    server = Server(
+        Router(routes),
+        context.clock,
+        context.metrics,
+        name=str(key),
+        serves_any_class=any(draft.serves_any_class for draft in drafts),
+        dropped=tuple(_refusal_observers(drafts)),
+        streams=Streams(context.clock, limits),
+    )
+    return server, _stream_factory(server, [route.block for route in routes])
+
+
+def _refusal_observers(drafts: list[BlockDraft]) -> list[Any]:
+    return [observer.saw_refused for observer in _all(drafts, IRefusalObserver)[:1]]
+
+
+def _stream_factory(server: Server, blocks: list[ServerBlock]) -> Any:
+    factory: Any = server
+    for block in blocks:
+        for security in block.all(IStreamSecurity):
+            return security.secured(factory)
+    return factory

@@ -1,0 +1,80 @@
+"""A cluster as one service: its store, and the source that fills it.
+
+Owns the start: serving waits until the first sync, or until a bound. Refuses to know whether the
+source is an API server, a folder of manifests or a parent process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from k8sdns.cluster.store import Store
+
+log = Logger(namespace="k8sdns.directives.kubernetes")
+
+SAID_EVERY = 0.5  # seconds
+
+
+class Cluster(Service):
+    """A store that a source fills while the service runs.
+
+    `make_source(store)` returns what has `start()` and `stop()`; it is called once, at once, so
+    that a wrong configuration fails early.
+    """
+
+    def __init__(self, make_source: Callable[[Store], Any], store: Store | None = None) -> None:
+        self.store = store if store is not None else Store()
+        self.source = make_source(self.store)
+
+    def startService(self) -> None:
+        """Begin to follow the source."""
+        super().startService()
+        self.source.start()
+
+    def stopService(self) -> Any:
+        """Follow no longer; what is known stays."""
+        super().stopService()
+        return self.source.stop()
+
+    def synced(self, kinds: Collection[str], clock: IReactorTime, timeout: float) -> Deferred[None]:
+        """Fire when `kinds` are synced, or after `timeout` seconds with a warning."""
+        if self.store.is_synced(kinds):
+            return succeed(None)
+        wait = _Wait(clock, timeout)
+        self.store.when_synced(kinds, wait.over)
+        return wait.done
+
+
+class _Wait:
+    """Waiting for the first sync, said twice a second as CoreDNS does."""
+
+    def __init__(self, clock: IReactorTime, timeout: float) -> None:
+        self.done: Deferred[None] = Deferred()
+        self._clock = clock
+        self._end = clock.seconds() + timeout
+        self._call: IDelayedCall | None = None
+        self._again()
+
+    def _again(self) -> None:
+        left = self._end - self._clock.seconds()
+        if left <= 0:
+            log.warn("starting server with unsynced Kubernetes API")
+            self._call = None
+            self.over()
+            return
+        log.info("waiting for Kubernetes API before starting server")
+        self._call = self._clock.callLater(min(left, SAID_EVERY), self._again)
+
+    def over(self) -> None:
+        """Serving may begin."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        if not self.done.called:
+            self.done.callback(None)

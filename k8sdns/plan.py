@@ -1,0 +1,166 @@
+"""A Corefile that was understood: blocks, where they listen, and the settings of every directive.
+
+Owns everything that can be judged without opening, starting or connecting anything: what
+``--check`` judges. Refuses to build.
+
+Some settings are about their whole block, and say so by an attribute that is looked for here:
+``base_folder`` (where relative paths start), ``listen_hosts`` (local addresses to listen on) and
+``is_view`` (the block answers only some queries).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from k8sdns import names
+from k8sdns.corefile import order, parser
+from k8sdns.corefile.directive import Directive
+from k8sdns.corefile.kinds import Context
+from k8sdns.corefile.parser import Block, Corefile, Stanza
+from k8sdns.corefile.reading import read_directive
+from k8sdns.corefile.source import CorefileText
+from k8sdns.corefile.zones import Address, Claim, check_overlaps, key_addresses
+from k8sdns.errors import CorefileError
+
+SCHEMES = ("dns", "tls", "https")
+BUILT_IN = ". {\n    whoami\n    log\n}\n"
+
+
+@dataclass(frozen=True)
+class PlannedBlock:
+    """One server block: its addresses, the hosts it listens on, its directives in chain order."""
+
+    addresses: tuple[Address, ...]
+    hosts: tuple[str, ...]  # () is every address
+    directives: tuple[tuple[Directive, Any], ...]
+    root: str
+    file: str
+    line: int
+
+    @property
+    def zones(self) -> tuple[bytes, ...]:
+        """The zones of the block's keys, each once."""
+        return tuple(dict.fromkeys(address.zone for address in self.addresses))
+
+    @property
+    def places(self) -> Iterator[tuple[Address, str]]:
+        """Every (address, host) that the block listens on; host "" is every one."""
+        for address in self.addresses:
+            for host in self.hosts or ("",):
+                yield address, host
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be served; `files` and `patterns` are what the text was read from."""
+
+    blocks: tuple[PlannedBlock, ...]
+    files: tuple[str, ...]
+    patterns: tuple[str, ...]
+    warnings: tuple[str, ...]
+    default_port: int
+    source: CorefileText
+
+    @property
+    def banner(self) -> list[str]:
+        """One line a zone and listener, as CoreDNS prints them: ``example.org.:1053``."""
+        lines = []
+        for block in self.blocks:
+            for address, host in block.places:
+                scheme = "" if address.scheme == "dns" else f"{address.scheme}://"
+                where = f" on {host}" if host else ""
+                lines.append(f"{scheme}{names.to_text(address.zone)}:{address.port}{where}")
+        return sorted(lines)
+
+
+def plan(
+    source: CorefileText,
+    directives: Mapping[str, Directive],
+    *,
+    default_port: int,
+    environ: Mapping[str, str],
+) -> Plan:
+    """Understand a Corefile wholly; raises CorefileError for the first mistake.
+
+    A text without any block stands for CoreDNS's built-in one.
+    """
+    corefile = parser.parse(source.text, _file(source), environ, directives)
+    if not corefile.blocks:
+        corefile = parser.parse(BUILT_IN, "built-in Corefile", environ, directives)
+    warnings = list(corefile.warnings)
+    blocks = tuple(_planned(block, directives, default_port, warnings) for block in corefile.blocks)
+    check_overlaps(claim for block in blocks for claim in _claims(block))
+    return Plan(blocks, corefile.files, corefile.patterns, tuple(warnings), default_port, source)
+
+
+def parsed(source: CorefileText, environ: Mapping[str, str]) -> Corefile:
+    """Parse a Corefile without judging its directives."""
+    return parser.parse(source.text, _file(source), environ)
+
+
+def _file(source: CorefileText) -> str:
+    return source.path or source.name or "Corefile"
+
+
+def _planned(
+    block: Block, directives: Mapping[str, Directive], default_port: int, warnings: list[str]
+) -> PlannedBlock:
+    addresses = []
+    for key in block.keys:
+        for address in key_addresses(key, default_port):
+            if address.scheme not in SCHEMES:
+                raise CorefileError(
+                    f"{address.scheme}:// is not served: use {', '.join(SCHEMES)}",
+                    key.file,
+                    key.line,
+                )
+            addresses.append(address)
+    zones = tuple(dict.fromkeys(address.zone for address in addresses))
+    read = _read(block, directives, zones, warnings)
+    hosts = [host for settings in _each(read) for host in getattr(settings, "listen_hosts", ())]
+    return PlannedBlock(
+        tuple(addresses),
+        tuple(dict.fromkeys(hosts)),
+        tuple((directive, settings) for directive, settings, _ in read),
+        read[-1][2] if read else "",
+        block.file,
+        block.line,
+    )
+
+
+def _read(
+    block: Block, directives: Mapping[str, Directive], zones: tuple[bytes, ...], warnings: list[str]
+) -> list[tuple[Directive, Any, str]]:
+    """Return (directive, settings, root folder so far) for each word, in chain order."""
+    stanzas: dict[str, list[Stanza]] = {}
+    for stanza in block.stanzas:
+        stanzas.setdefault(stanza.word, []).append(stanza)
+    root = ""
+    read = []
+    for word in _ordered(stanzas, directives):
+        context = Context(word, zones, root, warnings)
+        settings = read_directive(directives[word], stanzas[word], context)
+        root = getattr(settings, "base_folder", root)
+        read.append((directives[word], settings, root))
+    return read
+
+
+def _each(read: Iterable[tuple[Directive, Any, str]]) -> Iterator[Any]:
+    """Yield the settings of every stanza: of words that may be repeated, each of them."""
+    for directive, settings, _root in read:
+        yield from (settings,) if directive.once else settings
+
+
+def _ordered(
+    words: Mapping[str, Sequence[Stanza]], directives: Mapping[str, Directive]
+) -> list[str]:
+    follows = {word: d.follows for word, d in directives.items() if d.follows is not None}
+    return order.ranked(words, follows)
+
+
+def _claims(block: PlannedBlock) -> Iterator[Claim]:
+    has_view = any(getattr(settings, "is_view", False) for _, settings in block.directives)
+    for address, host in block.places:
+        yield Claim(address, host, has_view, block.file, block.line)
