@@ -25,7 +25,12 @@ class CorefileError(ConfigurationError):
         self.file = file
         self.line = line
         where = file if line is None else f"{file}:{line}"
-        super().__init__(f"{where} - {message}")
+        super().__init__(_one_line(f"{where} - {message}"))
+
+
+def _one_line(text: str) -> str:
+    """Escape what a terminal or a log would not show as part of one line."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 class WireError(K8sDNSError):
