@@ -134,6 +134,7 @@ def arguments(
     shown: str | None = None,
 ) -> Any:
     """All further words behind the directive, as a tuple; `fallback` makes it if there is none."""
+    needed = dataclasses.MISSING if least else default
     return _field(
         Positional(
             kind=kind,
@@ -141,10 +142,10 @@ def arguments(
             least=least,
             most=most,
             help=help,
-            shown=_shown(kind, default, shown),
+            shown=_shown(kind, needed, shown),
             fallback=fallback,
         ),
-        dataclasses.MISSING if least else default,
+        needed,
     )
 
 
