@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from k8sdns import answers, records
 from k8sdns.answers import SILENT, Answer, Question
-from k8sdns.authorities.transfer import TransferAnswer
+from k8sdns.authorities.transfer import TRANSFER_TYPES, TransferAnswer
 from k8sdns.errors import ServerFailure
 from k8sdns.interfaces import ILookup
 from k8sdns.metrics import PANICS, Metrics
@@ -35,7 +35,8 @@ log = Logger()
 
 MAX_DEPTH = 10  # self-lookups on behalf of one query
 
-Reply: TypeAlias = "bytes | Iterator[bytes] | None"
+Reply: TypeAlias = "bytes | None"
+StreamReply: TypeAlias = "bytes | Iterator[bytes] | None"
 Saw: TypeAlias = Callable[[Question, Answer, float, int], None]
 
 _TOO_DEEP = ServerFailure("names lead to one another too deeply")
@@ -97,7 +98,7 @@ class Server(DNSServerFactory):
 
     def respond_to_stream(
         self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
-    ) -> Reply | Deferred[Reply]:
+    ) -> StreamReply | Deferred[Any]:
         """The same for one message of a stream; a zone transfer is an iterator of messages."""
         started = perf_counter()
         self.queries += 1
@@ -108,6 +109,8 @@ class Server(DNSServerFactory):
         question.local_address = local_address
         question.server = self
         question.is_stream = True
+        if question.qtype in TRANSFER_TYPES:
+            return self._ask_for_zone(question, started)
         return self._ask(question, started)
 
     def _ask(self, question: Question, started: float) -> Reply | Deferred[Reply]:
@@ -136,7 +139,25 @@ class Server(DNSServerFactory):
         if block.observers:
             question.route_zone = route.zone
             self._observed(block.observers, question, answer, started, size)
-        if question.is_stream and message is not None and isinstance(answer, TransferAnswer):
+        return message
+
+    def _ask_for_zone(
+        self, question: Question, started: float
+    ) -> StreamReply | Deferred[StreamReply]:
+        route = self.router.find(question)
+        if question.qclass != records.IN or route is None:
+            return self._refused(question, started)
+        result = route.block.respond(question)
+        if isinstance(result, Deferred):
+            self.deadlines.watch(result)
+            return result.addCallback(self._finished_zone, question, route, started)
+        return self._finished_zone(result, question, route, started)
+
+    def _finished_zone(
+        self, answer: Answer, question: Question, route: Route, started: float
+    ) -> StreamReply:
+        message = self._finished(answer, question, route, started)
+        if message is not None and isinstance(answer, TransferAnswer):
             return self._messages(question, message, answer)
         return message
 

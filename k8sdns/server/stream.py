@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 Reply: TypeAlias = "bytes | Iterator[bytes] | None"
-Respond: TypeAlias = Callable[[bytes, tuple[Any, ...], tuple[Any, ...]], "Reply | Deferred[Reply]"]
+Respond: TypeAlias = Callable[[bytes, tuple[Any, ...], tuple[Any, ...]], "Reply | Deferred[Any]"]
 
 _LENGTH = struct.Struct("!H")
 SWEEP_SECONDS = 1.0
