@@ -148,6 +148,26 @@ def test_get_watch_follows(kubectl):
         watching.communicate(timeout=SECONDS)
 
 
+def test_get_prints_what_dns_is_about(kubectl):
+    kubectl("apply", "-f", "-", given=MANIFEST)
+    address = kubectl("get", "service", "web", "-n", "shop", "-o", "jsonpath={.spec.clusterIP}")
+    head, line = kubectl("get", "services", "-n", "shop").splitlines()
+    assert head.split() == ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"]
+    assert line.split()[:5] == ["web", "ClusterIP", address, "<none>", "80/TCP,81/TCP"]
+    (line,) = kubectl("get", "endpointslices", "-A", "--no-headers").splitlines()
+    assert line.split()[:5] == ["shop", "web-1", "IPv4", "80", "192.0.2.1"]
+    assert kubectl("get", "service", "web", "-n", "shop", "--no-headers").split()[0] == "web"
+    watching = kubectl("get", "services", "-n", "shop", "-w", "--no-headers", start=True)
+    try:
+        assert watching.stdout.readline().split()[2] == address.encode()
+        kubectl("label", "service", "web", "-n", "shop", "tier=front")
+        assert select.select([watching.stdout], [], [], SECONDS)[0]
+        assert watching.stdout.readline().split()[2] == address.encode()
+    finally:
+        watching.terminate()
+        watching.communicate(timeout=SECONDS)
+
+
 def test_labels_annotations_and_edits_in_place(kubectl):
     kubectl("apply", "-f", "-", given=MANIFEST)
     kubectl("label", "service", "web", "-n", "shop", "tier=front")

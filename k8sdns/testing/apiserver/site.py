@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from k8sdns.testing.apiserver import control, discovery, options
+from k8sdns.testing.apiserver import control, discovery, options, tables
 from k8sdns.testing.apiserver.faults import Fault
 from k8sdns.testing.apiserver.listing import list_objects
 from k8sdns.testing.apiserver.requestlog import Seen
@@ -181,6 +181,8 @@ class Exchange:
         storage = self._server.storage
         asked = options.read(self._query, what.resource, what.namespace)
         body = list_objects(storage, storage.shelf(what.resource), asked)
+        if tables.is_asked(self._seen.accept):
+            body = self._table(what, body["items"], body["metadata"])
         send_json(self._request, 200, body, compress=True)
 
     def _watch(self, what: Target) -> None:
@@ -189,12 +191,21 @@ class Exchange:
         shelf = server.storage.shelf(what.resource)
         clock = server.clock
         stream = WatchStream(server.storage, shelf, asked, server.conduct, clock)
+        if tables.is_asked(self._seen.accept):
+            stream.shape = lambda thing: self._table(what, [thing], {})
         response = WatchResponse(self._request, stream)
         server.watches.append(response)
         response.start(server.watches.remove)
 
     def _get(self, what: Target) -> None:
-        send_json(self._request, 200, self._server.writer.get(what.resource, what.key))
+        thing = self._server.writer.get(what.resource, what.key)
+        if tables.is_asked(self._seen.accept):
+            version = thing["metadata"]["resourceVersion"]
+            thing = self._table(what, [thing], {"resourceVersion": version})
+        send_json(self._request, 200, thing)
+
+    def _table(self, what: Target, things: list[Object], metadata: Object) -> Object:
+        return tables.table(what.resource.kind, things, metadata, self._server.clock.seconds())
 
     def _create(self, what: Target) -> None:
         thing = self._server.writer.create(

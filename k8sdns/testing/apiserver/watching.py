@@ -71,6 +71,7 @@ class WatchStream:
         self._timers: list[IDelayedCall] = []
         self._selects = options.selects
         self.is_open = False
+        self.shape: Callable[[Object], Object] = lambda thing: thing
         self._check()
 
     def _check(self) -> None:
@@ -150,9 +151,10 @@ class WatchStream:
             self.event("DELETED", left)
 
     def event(self, event: str, thing: Object) -> None:
-        """Send one event."""
+        """Send one event; objects go out in the `shape` that was asked for."""
         if self.is_open:
-            self._send(event_line(event, thing))
+            shown = thing if event in ("ERROR", "BOOKMARK") else self.shape(thing)
+            self._send(event_line(event, shown))
 
     def raw(self, octets: bytes) -> None:
         """Send anything at all: half a line, a blank one, no JSON."""
