@@ -1,7 +1,7 @@
 """The options of ``twistd k8sdns``, and every mistake that is found before anything starts.
 
-Owns: reading the Corefile's text, ``--check``, ``--dump``, the version lines, which log lines the
-operator asked for. Refuses to know what a Corefile means: `k8sdns.assemble` says.
+Owns: ``--check``, ``--dump``, the version lines, which log lines the operator asked for. Refuses
+to know what a Corefile means: `k8sdns.assemble` says.
 
 A mistake is told in one line on standard error with exit status 1, from `Options.parseOptions`,
 that is before twistd forks, binds or connects. It leaves as ``SystemExit(text)``: twistd answers a
@@ -12,29 +12,19 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import twisted
 from twisted.python import usage
 
 from k8sdns import __version__, drain
-from k8sdns.corefile.imports import MAX_FILE_OCTETS, read_text
+from k8sdns.corefile.source import CorefileText, read_corefile
 from k8sdns.errors import ConfigurationError
 
 OUR_LINES: Final = "k8sdns.logs.observer"
-STDIN_NAMES: Final = ("stdin", "-")
 # Go's names of machines, so that the version line reads like CoreDNS's.
 _GO_MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
-
-
-class CorefileText(NamedTuple):
-    """A Corefile's text, the name in its errors, and where to read it again (None: nowhere)."""
-
-    text: str
-    name: str
-    path: str | None
 
 
 class Plan(Protocol):
@@ -68,28 +58,9 @@ class Assembly(Protocol):
 
 def real_assembly() -> Assembly:
     """Return `k8sdns.assemble`, imported now: twistd lists its plugins without loading a server."""
-    from k8sdns import assemble  # type: ignore[attr-defined]  # noqa: PLC0415
+    from k8sdns import assemble  # noqa: PLC0415
 
-    return assemble  # type: ignore[no-any-return]
-
-
-def read_corefile(name: str | None, port: int) -> CorefileText:
-    """Return the Corefile `name`; None means ``./Corefile``, or CoreDNS's default without one.
-
-    Raises `ConfigurationError` for what cannot be read or is too large.
-    """
-    if name is None and not os.path.exists("Corefile"):
-        return CorefileText(f".:{port} {{\n    whoami\n    log\n}}\n", "", None)
-    name = name or "Corefile"
-    if name in STDIN_NAMES:
-        octets = sys.stdin.buffer.read(MAX_FILE_OCTETS)
-        return CorefileText(octets.decode("utf-8", "replace"), name, None)
-    try:
-        return CorefileText(read_text(name), name, os.path.abspath(name))
-    except OSError as error:
-        raise ConfigurationError(f"{name} - cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigurationError(f"{name} - cannot be read: {error}") from None
+    return assemble
 
 
 def version_lines() -> tuple[str, str]:
