@@ -17,7 +17,7 @@ class ConfigurationError(K8sDNSError):
 class CorefileError(ConfigurationError):
     """A mistake in a Corefile: one line that names the place and, where one is known, the remedy.
 
-    ``str()`` is ``file:line - message``; without a line (a fault between blocks) ``file - message``.
+    ``str()`` is ``file:line - message``; without a line ``file - message``.
     """
 
     def __init__(self, message: str, file: str = "Corefile", line: int | None = None) -> None:
