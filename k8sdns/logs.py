@@ -167,3 +167,8 @@ def observer() -> LineObserver:
     lines = LineWriter(lambda octets: write_all(1, octets))
     atexit.register(lines.flush, EXIT_FLUSH)
     return LineObserver(lines)
+
+
+def flush() -> None:
+    """Wait for the last lines on standard output, at most `EXIT_FLUSH` seconds."""
+    observer().lines.flush(EXIT_FLUSH)

@@ -187,8 +187,7 @@ def makeService(options: Options, reactor: Any = None) -> DNSService:
     Without a `reactor` the global one is used, and fetched as late as possible.
     """
     if options.owns_process:
-        use_monotonic_clock(reactor or global_reactor())
-        sys.excepthook = short_excepthook
+        _own_process(reactor or global_reactor())
     return DNSService(
         options.plan,
         options.assembly.build,
@@ -246,6 +245,13 @@ def global_reactor() -> Any:
     return reactor
 
 
+def _own_process(reactor: Any) -> None:
+    use_monotonic_clock(reactor)
+    sys.excepthook = short_excepthook
+    # twistd ends by the signal that it was sent, and no exit function is called then.
+    reactor.addSystemEventTrigger("after", "shutdown", logs.flush)
+
+
 def use_monotonic_clock(reactor: Any) -> None:
     """Make deadlines immune to steps of the system clock (twisted#2424).
 
@@ -273,5 +279,5 @@ def short_excepthook(
 
 def _exit_with(status: int) -> None:
     # twistd has no way to end with a status of ours once its reactor has run.
-    logs.observer().lines.flush(logs.EXIT_FLUSH)
+    logs.flush()
     os._exit(status)

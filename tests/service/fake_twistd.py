@@ -93,6 +93,9 @@ class Echo:
         return None
 
     def stop(self):
+        from twisted.logger import Logger
+
+        Logger("k8sdns.directives.forward").info("stopped")
         from twisted.internet.defer import DeferredList
 
         for loop in self.loops:

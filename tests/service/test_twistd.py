@@ -57,6 +57,7 @@ def test_every_door_serves_and_says_so_in_coredns_lines(launch, door, line):
     assert f"[INFO] plugin/forward: serving as uid {os.getuid()}" in lines
     assert ".:1053" in lines
     assert program.end(signal.SIGINT) in (0, -signal.SIGINT)
+    assert "[INFO] plugin/forward: stopped" in program.output.splitlines()
 
 
 @pytest.mark.parametrize("door", ["twistd", "k8sdns", "tac"])
