@@ -52,6 +52,22 @@ def test_an_address_that_is_given_stays(server, service, spec, address):
     assert server.apply(service("x", **spec))["spec"].get("clusterIP") == address
 
 
+@pytest.mark.parametrize(
+    ("spec", "families"),
+    [
+        ({}, ["IPv4"]),
+        ({"ipFamilies": ["IPv6"]}, ["IPv6"]),
+        ({"ipFamilyPolicy": "PreferDualStack"}, ["IPv4", "IPv6"]),
+        ({"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6"]}, ["IPv6", "IPv4"]),
+    ],
+)
+def test_each_family_wanted_gets_an_address(server, service, spec, families):
+    stored = server.apply(service("x", **spec))["spec"]
+    assert stored["ipFamilies"] == families
+    assert ["IPv6" if ":" in ip else "IPv4" for ip in stored["clusterIPs"]] == families
+    assert stored["clusterIP"] == stored["clusterIPs"][0]
+
+
 def test_a_replaced_service_keeps_uid_and_address(server, service):
     first = server.apply(service("web", ports=[{"port": 80}]))
     second = server.apply(service("web", ports=[{"port": 81}]))

@@ -11,15 +11,18 @@ import uuid
 from collections.abc import Callable, Container
 from copy import deepcopy
 from datetime import UTC, datetime
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from k8sdns.testing.apiserver.resources import Object, ResourceType
 from k8sdns.testing.apiserver.statuses import invalid
 
-SERVICE_RANGE = IPv4Network("10.96.0.0/16")
+SERVICE_RANGES: dict[str, IPv4Network | IPv6Network] = {
+    "IPv4": IPv4Network("10.96.0.0/16"),
+    "IPv6": IPv6Network("fd00:10:96::/112"),
+}
 _RESERVED = 10
-"""Addresses at the start of the range that are not given out by themselves (10.96.0.1, .10)."""
+"""Addresses at the start of a range that are not given out by themselves (10.96.0.1, .10)."""
 
 
 def timestamp(seconds: float) -> str:
@@ -107,24 +110,36 @@ def _default_service(
     if kind == "ExternalName":
         return
     spec.setdefault("internalTrafficPolicy", "Cluster")
-    if not spec.get("clusterIP"):
-        spec["clusterIP"] = (spec.get("clusterIPs") or [""])[0] or _address(before, taken)
     if not spec.get("clusterIPs"):
-        spec["clusterIPs"] = [spec["clusterIP"]]
-    families = ["IPv6" if ":" in ip else "IPv4" for ip in spec["clusterIPs"]]
-    spec.setdefault("ipFamilies", families)
+        known = spec.get("clusterIP")
+        spec["clusterIPs"] = [known] if known else _addresses(spec, before, taken)
+    spec["clusterIP"] = spec["clusterIPs"][0]
+    spec.setdefault("ipFamilies", [_family(ip) for ip in spec["clusterIPs"]])
     policy = "SingleStack" if len(spec["ipFamilies"]) == 1 else "RequireDualStack"
     spec.setdefault("ipFamilyPolicy", policy)
 
 
-def _address(before: Object | None, taken: Callable[[], Container[str]]) -> str:
-    """The cluster IP that the Service had, else the lowest free one."""
-    old: str = ((before or {}).get("spec") or {}).get("clusterIP", "")
-    if old and old != "None":
-        return old
-    used = taken()
-    hosts = (str(SERVICE_RANGE[n]) for n in range(_RESERVED + 1, SERVICE_RANGE.num_addresses - 1))
-    address = next((ip for ip in hosts if ip not in used), None)
+def _family(address: str) -> str:
+    return "IPv6" if ":" in address else "IPv4"
+
+
+def _addresses(
+    spec: Object, before: Object | None, taken: Callable[[], Container[str]]
+) -> list[str]:
+    """One address for each family wanted: the one that the Service had, else the lowest free."""
+    families = list(spec.get("ipFamilies") or ["IPv4"])
+    if spec.get("ipFamilyPolicy") in ("PreferDualStack", "RequireDualStack"):
+        families += [family for family in SERVICE_RANGES if family not in families]
+        spec["ipFamilies"] = families
+    old = ((before or {}).get("spec") or {}).get("clusterIPs") or []
+    had = {_family(ip): ip for ip in old if ip != "None"}
+    return [had.get(family) or _lowest_free(family, taken()) for family in families]
+
+
+def _lowest_free(family: str, used: Container[str]) -> str:
+    network = SERVICE_RANGES[family]
+    numbers = range(_RESERVED + 1, network.num_addresses - 1)
+    address = next((str(network[n]) for n in numbers if str(network[n]) not in used), None)
     if address is None:
         raise invalid("Service", "spec.clusterIPs", "range is full")
     return address

@@ -96,7 +96,7 @@ class Controllers:
                 try:
                     found.append(declare(deepcopy(thing), shelf.resource.plural, 0))
                 except ManifestError as error:
-                    self.log.warn("left out of the simulation: {error}", error=error)  # noqa: G010
+                    self.log.warn("left out of the simulation: {error}", error=error)
         return found
 
 

@@ -205,7 +205,8 @@ class Writer:
 
     def _cluster_ips(self) -> frozenset[str]:
         things = self._storage.shelf(self._catalogue.named("services")).objects.values()
-        return frozenset((thing.get("spec") or {}).get("clusterIP", "") for thing in things)
+        specs = (thing.get("spec") or {} for thing in things)
+        return frozenset(ip for spec in specs for ip in spec.get("clusterIPs") or [])
 
 
 def _content(thing: Object) -> Object:
