@@ -468,9 +468,11 @@ class _SectionWriter:
         """Write a name that must not be compressed, in the letters of the question where it shares them."""
         question = self._question
         lower = name.lower()
+        # Where an authority found its zone, no more than the zone's letters are the client's.
+        shared_from = QUESTION_OFFSET + (question.zone_at if question.zone is not None else 0)
         for suffix in names.suffixes(lower):
             place = self._places.get(suffix)
-            if place is not None and place < self._start:
+            if place is not None and shared_from <= place < self._start:
                 keep = len(name) - len(suffix)
                 sent = question.qname_as_sent[place - QUESTION_OFFSET :]
                 self.body += name[:keep] + sent
