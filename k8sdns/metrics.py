@@ -166,6 +166,10 @@ class Metrics:
         """Have `call` bring gauges up to date before each scrape."""
         self._before_scrape.append(call)
 
+    def not_before_scrape(self, call: Callable[[], None]) -> None:
+        """Take back what `before_scrape` was told."""
+        self._before_scrape.remove(call)
+
     def refresh(self) -> None:
         """Run what `before_scrape` registered."""
         for call in self._before_scrape:

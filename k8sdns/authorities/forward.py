@@ -89,8 +89,7 @@ class Member:
 class Forward(Authority):
     """Answers with what one of its upstreams says.
 
-    `following` is the forward behind this one, for `next`. Identical questions that come while
-    one is in flight share its reply.
+    Identical questions that come while one is in flight share its reply.
     """
 
     word = "forward"
@@ -109,7 +108,6 @@ class Forward(Authority):
         self.word = word
         self.settings = settings
         self.now: Callable[[], float] = around.clock.seconds
-        self.following: Authority | None = None
         self.in_flight = 0  # questions that wait
         self._around = around
         self._metrics = metrics
@@ -163,8 +161,6 @@ class Forward(Authority):
             flight = self._flights[key] = Flight(self, key, query_of(question), over_stream)
             flight.waiters.append(waiter)
             flight.go_on()
-        if self.following is not None:
-            waiter.addCallback(self._or_following, question)
         return waiter
 
     def _wants_stream(self, question: Question) -> bool:
@@ -174,17 +170,6 @@ class Forward(Authority):
     def _reject(self) -> None:
         self._rejects.add()
         raise Refused(f"concurrent queries exceeded maximum {self.settings.max_concurrent}")
-
-    def _or_following(
-        self, answer: Answer | None, question: Question
-    ) -> Answer | Deferred[Answer | None] | None:
-        settings = self.settings
-        if answer is None or self.following is None:
-            return answer
-        is_nodata = answer.rcode == records.NOERROR and not answer.answer
-        if answer.rcode in settings.next_rcodes or (settings.next_on_nodata and is_nodata):
-            return self.following.answer(question)
-        return answer
 
     def ordered(self) -> Sequence[Member]:
         """Return the upstreams in the order in which to ask them."""

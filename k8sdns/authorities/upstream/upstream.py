@@ -11,6 +11,7 @@ from k8sdns.authorities.upstream.network import Network
 from k8sdns.authorities.upstream.query import Query
 from k8sdns.authorities.upstream.randomness import Randomness
 from k8sdns.authorities.upstream.stream import StreamPool
+from k8sdns.authorities.upstream.tls import TlsFor, tls_for
 from k8sdns.authorities.upstream.udp import LIFETIME_SECONDS, DatagramPool
 from k8sdns.authorities.upstream.waitlist import Waitlist
 
@@ -31,7 +32,7 @@ class TransportSettings(NamedTuple):
     expire: float = 10.0  # an idle socket or connection is closed after this
     max_age: float = 0.0  # an older connection takes no more queries; 0: any age
     max_idle: int = 0  # idle connections kept; 0: any number
-    tls: Any = None  # IOpenSSLClientConnectionCreator
+    tls: TlsFor | None = None  # None: the system's trust, the address as the name
 
 
 class Upstream:
@@ -63,7 +64,7 @@ class Upstream:
             around.network,
             around.clock,
             around.randomness,
-            tls=settings.tls if destination.is_tls else None,
+            tls=(settings.tls or tls_for())(destination) if destination.is_tls else None,
             idle_seconds=settings.expire,
             max_age_seconds=settings.max_age,
             max_idle=settings.max_idle,
