@@ -210,6 +210,17 @@ def test_status_is_written_apart(shop, ask, service):
     assert reply.json["status"]["loadBalancer"]["ingress"] == [{"ip": "198.51.100.1"}]
 
 
+@pytest.mark.parametrize("replicas", [-1, "many", None])
+def test_scale_takes_numbers_only(server, ask, replicas):
+    metadata = {"name": "web", "namespace": "shop"}
+    server.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {}})
+    path = "/apis/apps/v1/namespaces/shop/deployments/web/scale"
+    assert ask(path, "PUT", {"spec": {"replicas": replicas}}).code == 400
+    assert ask(path, "PATCH", {"spec": {"replicas": 4}}, Content_Type=MERGE).code == 200
+    assert ask(path).json["spec"] == {"replicas": 4}
+    assert ask("/api/v1/namespaces/shop/services/web/scale").code == 404
+
+
 def test_a_custom_resource_is_served_once_it_is_defined(server, ask):
     spec = {
         "group": "acme.io",

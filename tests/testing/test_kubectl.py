@@ -168,6 +168,13 @@ def test_get_prints_what_dns_is_about(kubectl):
         watching.communicate(timeout=SECONDS)
 
 
+def test_scale(kubectl):
+    kubectl("apply", "-f", "-", given=MANIFEST)
+    kubectl("scale", "deployment", "web", "-n", "shop", "--replicas", "3")
+    found = kubectl("get", "deployment", "web", "-n", "shop", "-o", "jsonpath={.spec.replicas}")
+    assert found == "3"
+
+
 def test_labels_annotations_and_edits_in_place(kubectl):
     kubectl("apply", "-f", "-", given=MANIFEST)
     kubectl("label", "service", "web", "-n", "shop", "tier=front")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from k8sdns.testing.apiserver.resources import Catalogue, Object, ResourceType
+from k8sdns.testing.apiserver.scale import is_scalable
 
 VERSION = {
     "major": "1",
@@ -75,7 +76,10 @@ def _resources(path: str, catalogue: Catalogue) -> Object | None:
         "kind": "APIResourceList",
         "apiVersion": "v1",
         "groupVersion": found[0].api_version,
-        "resources": [_entry(resource) for resource in found],
+        "resources": [
+            *(_entry(resource) for resource in found),
+            *(_scale_entry(resource) for resource in found if is_scalable(resource)),
+        ],
     }
 
 
@@ -92,6 +96,18 @@ def _entry(resource: ResourceType) -> Object:
     if resource.kind in ("Service", "Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"):
         entry["categories"] = ["all"]
     return entry
+
+
+def _scale_entry(resource: ResourceType) -> Object:
+    return {
+        "name": f"{resource.plural}/scale",
+        "singularName": "",
+        "namespaced": True,
+        "group": "autoscaling",
+        "version": "v1",
+        "kind": "Scale",
+        "verbs": ["get", "patch", "update"],
+    }
 
 
 def _open_api(parts: list[str], catalogue: Catalogue) -> Object | None:

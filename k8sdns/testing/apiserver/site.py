@@ -28,7 +28,13 @@ from k8sdns.testing.apiserver.responses import (
     send_json,
 )
 from k8sdns.testing.apiserver.routes import Target, target
-from k8sdns.testing.apiserver.statuses import ApiError, bad_request, method_not_allowed
+from k8sdns.testing.apiserver.scale import is_scalable, scale_of, scaled
+from k8sdns.testing.apiserver.statuses import (
+    ApiError,
+    bad_request,
+    method_not_allowed,
+    no_such_path,
+)
 from k8sdns.testing.apiserver.watching import WatchStream
 
 if TYPE_CHECKING:
@@ -173,9 +179,21 @@ class Exchange:
         if not _takes_json(self._seen.accept):
             text = "only the following media types are accepted: application/json"
             raise ApiError(406, "NotAcceptable", text)
-        if what.subresource not in ("", "status", "finalize"):
-            raise ApiError(404, "NotFound", "the server could not find the requested resource")
-        getattr(self, f"_{verb}")(what)
+        if what.subresource == "scale" and is_scalable(what.resource):
+            self._scale(what)
+        elif what.subresource in ("", "status", "finalize"):
+            getattr(self, f"_{verb}")(what)
+        else:
+            raise no_such_path()
+
+    def _scale(self, what: Target) -> None:
+        writer = self._server.writer
+        stored = writer.get(what.resource, what.key)
+        if self._seen.verb in ("update", "patch"):
+            is_patch = self._seen.verb == "patch"
+            wanted = scaled(stored, self._body(), is_patch=is_patch)
+            stored = writer.update(what.resource, what.key, wanted, dry_run=self._is_dry())
+        send_json(self._request, 200, scale_of(stored))
 
     def _list(self, what: Target) -> None:
         storage = self._server.storage
