@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from OpenSSL import SSL
+from twisted.internet.error import VerifyError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
     Certificate,
@@ -136,7 +137,7 @@ def _load(certificate: bytes, key: bytes, where: str) -> tuple[Any, list[Any]]:
         CertificateOptions(
             privateKey=identity.privateKey.original, certificate=identity.original
         ).getContext()
-    except (SSL.Error, IndexError, ValueError, TypeError):
+    except (SSL.Error, VerifyError, IndexError, ValueError, TypeError):
         raise AccessError(f"no matching client certificate and key in {where}") from None
     return identity, chain
 
