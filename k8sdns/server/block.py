@@ -66,9 +66,9 @@ class ServerBlock:
                 result = stage(question, rest)
             except Exception:
                 return self._failed(Failure(), question)
-            if isinstance(result, Deferred):
-                result.addErrback(self._failed, question)
-            return result
+            if isinstance(result, Answer):
+                return result
+            return result.addErrback(self._failed, question)
 
         return respond
 
@@ -77,11 +77,13 @@ class ServerBlock:
             result = self.chain.answer(question)
         except Exception:
             return self._failed(Failure(), question)
+        # Asking for the Answer, not for the Deferred: that is an abstract base class, whose
+        # isinstance costs as much as reading the query.
+        if isinstance(result, Answer):
+            return result
         if result is None:
             return self._nobody()
-        if isinstance(result, Deferred):
-            return result.addCallback(self._or_nobody).addErrback(self._failed, question)
-        return result
+        return result.addCallback(self._or_nobody).addErrback(self._failed, question)
 
     def _or_nobody(self, result: Answer | None) -> Answer:
         return self._nobody() if result is None else result

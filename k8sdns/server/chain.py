@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from twisted.internet.defer import Deferred
 from twisted.names.resolve import ResolverChain
 
 from k8sdns.answers import Answer, Question
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
     from k8sdns.interfaces import IAuthority
 
 Asked: TypeAlias = "Answer | None | Deferred[Answer | None]"
@@ -32,18 +33,19 @@ class Chain(ResolverChain):
 
     def answer(self, question: Question) -> Asked:
         """Ask one authority after another; None if nobody knows."""
-        return self._ask_from(0, question)
-
-    def _ask_from(self, index: int, question: Question) -> Asked:
-        for ask in self._asks[index:] if index else self._asks:
+        index = 0
+        for ask in self._asks:
             index += 1
             result = ask(question)
             if result is None:
                 continue
-            if isinstance(result, Deferred):
-                return result.addCallback(self._or_next, index, question)
-            return result
+            if isinstance(result, Answer):
+                return result
+            return result.addCallback(self._or_next, index, question)
         return None
 
     def _or_next(self, result: Answer | None, index: int, question: Question) -> Asked:
-        return self._ask_from(index, question) if result is None else result
+        """Go on behind an authority that had to be waited for."""
+        if result is not None:
+            return result
+        return Chain(self.authorities[index:]).answer(question)

@@ -82,15 +82,13 @@ class DatagramPort:
             except OSError:
                 continue  # an ICMP error of an earlier reply; it consumed nothing
             reply = respond(message, address, local)
-            if reply is None:
-                continue
-            if isinstance(reply, Deferred):
+            if isinstance(reply, bytes):
+                try:
+                    send(reply, address)
+                except OSError:
+                    self.lost_replies += 1
+            elif reply is not None:
                 reply.addBoth(self._answered, address)
-                continue
-            try:
-                send(reply, address)
-            except OSError:
-                self.lost_replies += 1
 
     def _answered(self, reply: bytes | Failure | None, address: tuple[Any, ...]) -> None:
         if not isinstance(reply, bytes):

@@ -83,23 +83,13 @@ class Server(DNSServerFactory):
         return self.streams.protocol(self.respond_to_stream)
 
     def respond(
-        self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...] = ("", 0)
+        self,
+        message: bytes,
+        address: tuple[Any, ...],
+        local_address: tuple[Any, ...] = ("", 0),
+        is_stream: bool = False,  # noqa: FBT001, FBT002 - positional for speed
     ) -> Reply | Deferred[Reply]:
-        """Return the reply to one datagram, None for silence, or a Deferred of either."""
-        started = perf_counter()
-        self.queries += 1
-        question = read(message)
-        if question.__class__ is not Question:
-            return question  # type: ignore[return-value]
-        question.address = address
-        question.local_address = local_address
-        question.server = self
-        return self._ask(question, started)
-
-    def respond_to_stream(
-        self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
-    ) -> StreamReply | Deferred[Any]:
-        """The same for one message of a stream; a zone transfer is an iterator of messages."""
+        """Return the reply to one message, None for silence, or a Deferred of either."""
         started = perf_counter()
         self.queries += 1
         question = read(message)
@@ -108,29 +98,28 @@ class Server(DNSServerFactory):
         question.address = address
         question.local_address = local_address
         question.server = self
-        question.is_stream = True
-        if question.qtype in TRANSFER_TYPES:
-            return self._ask_for_zone(question, started)
-        return self._ask(question, started)
-
-    def _ask(self, question: Question, started: float) -> Reply | Deferred[Reply]:
-        if question.qclass != records.IN and not self.serves_any_class:
-            return self._refused(question, started)
+        if is_stream:
+            question.is_stream = True
         route = self.router.find(question)
-        if route is None:
+        if route is None or (question.qclass != records.IN and not self.serves_any_class):
             return self._refused(question, started)
         result = route.block.respond(question)
-        if isinstance(result, Deferred):
-            self.deadlines.watch(result)
-            return result.addCallback(self._finished, question, route, started)
-        return self._finished(result, question, route, started)
+        if isinstance(result, Answer):
+            return self._finished(result, question, route, started)
+        self.deadlines.watch(result)
+        return result.addCallback(self._finished, question, route, started)
+
+    def respond_to_stream(
+        self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
+    ) -> Reply | Deferred[Reply]:
+        """The same for one message of a stream."""
+        return self.respond(message, address, local_address, True)  # noqa: FBT003
 
     def _finished(self, answer: Answer, question: Question, route: Route, started: float) -> Reply:
         block = route.block
-        if answer is SILENT:
-            message = None
-            size = 0
-        else:
+        message = None
+        size = 0
+        if answer is not SILENT:
             try:
                 message = reply(question, answer, self.payload_size, block.rotation)
             except Exception:
@@ -140,34 +129,6 @@ class Server(DNSServerFactory):
             question.route_zone = route.zone
             self._observed(block.observers, question, answer, started, size)
         return message
-
-    def _ask_for_zone(
-        self, question: Question, started: float
-    ) -> StreamReply | Deferred[StreamReply]:
-        route = self.router.find(question)
-        if question.qclass != records.IN or route is None:
-            return self._refused(question, started)
-        result = route.block.respond(question)
-        if isinstance(result, Deferred):
-            self.deadlines.watch(result)
-            return result.addCallback(self._finished_zone, question, route, started)
-        return self._finished_zone(result, question, route, started)
-
-    def _finished_zone(
-        self, answer: Answer, question: Question, route: Route, started: float
-    ) -> StreamReply:
-        message = self._finished(answer, question, route, started)
-        if message is not None and isinstance(answer, TransferAnswer):
-            return self._messages(question, message, answer)
-        return message
-
-    def _messages(
-        self, question: Question, first: bytes, answer: TransferAnswer
-    ) -> Iterator[bytes]:
-        """Yield the messages of a zone transfer, written as they are sent."""
-        yield first
-        for further in answer.further:
-            yield reply(question, further, self.payload_size)
 
     def _unwritable(self, question: Question) -> tuple[bytes, Answer]:
         self._panics.add()
