@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import Agent, HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IResponse
 
@@ -144,6 +144,12 @@ class ApiClient:
         return self._connections
 
 
+class _QuietFactory(_HTTP11ClientFactory):
+    """Makes HTTP/1.1 connections without two log lines about each."""
+
+    noisy = False
+
+
 class _Connections:
     """An Agent and its pool, with what its TLS was made of."""
 
@@ -157,6 +163,7 @@ class _Connections:
         self.fingerprint = fingerprint
         self.certificate = grant.certificate
         self.pool = HTTPConnectionPool(reactor)
+        self.pool._factory = _QuietFactory  # noqa: SLF001 - the one place to say it
         self.agent: Agent = Agent.usingEndpointFactory(reactor, endpoints, self.pool)
 
 

@@ -46,7 +46,9 @@ class ConnectEndpoint:
         """Return a Deferred of the protocol, connected to the target."""
         asked: Deferred[IProtocol] = Deferred(lambda _: tunnel.give_up())
         tunnel = _Tunnel(self._request, protocolFactory, asked)
-        connecting = self._proxy.connect(Factory.forProtocol(lambda: tunnel))
+        factory: Factory = Factory.forProtocol(lambda: tunnel)
+        factory.noisy = False
+        connecting = self._proxy.connect(factory)
         tunnel.connecting = connecting
         connecting.addErrback(tunnel.failed)
         return asked
