@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from twisted.internet import error
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock
 from twisted.web.client import ResponseFailed
 
-from k8sdns.testing.apiserver import ApiError, Fault
+from k8sdns.testing.apiserver import ApiError, FakeApiServer, Fault
 
 LIST = "/api/v1/services"
 WATCH = LIST + "?watch=1&resourceVersion=1"
@@ -145,6 +146,38 @@ def test_connections_are_refused_until_they_are_accepted_again(server, raw):
     assert raw(LIST).ended is error.ConnectionRefusedError
     server.accept()
     assert raw(LIST).octets.startswith(b"HTTP/1.1 200")
+
+
+def test_a_crash_ends_every_connection(clock, server, raw):
+    idle, watching = raw(LIST), raw(WATCH)
+    server.crash()
+    clock.advance(0)
+    assert (idle.ended, watching.ended) == (error.ConnectionLost, error.ConnectionLost)
+    assert raw(LIST).ended is error.ConnectionRefusedError
+    assert server.open_watches() == []
+
+
+def test_a_restored_server_is_behind_its_clients(server, ask, service):
+    server.apply(service("kept"))
+    backup = server.revision
+    server.apply(service("lost"))
+    server.delete("Service", "shop", "kept")
+    ahead = server.revision
+    server.rewind(backup)
+    assert [thing["metadata"]["name"] for thing in server.objects("Service")] == ["kept"]
+    assert server.revision == backup
+    assert ask(f"{LIST}?resourceVersion={ahead}").code == 504
+
+
+def test_a_port_is_closed_and_opened_again(service):
+    reactor = MemoryReactorClock()
+    server = FakeApiServer(reactor)
+    server.listen(6443)
+    assert server.url == "http://127.0.0.1:6443"
+    server.refuse()
+    server.accept()
+    server.accept()
+    assert [listening[0] for listening in reactor.tcpServers] == [6443, 6443]
 
 
 def test_what_arrives_can_be_cut_anywhere(server, raw, service):

@@ -273,6 +273,9 @@ def test_a_broken_manifest_names_its_file(server, tmp_path, text):
         ("delete?kind=Nonsense&name=none", 400, None),
         ("compact", 200, b"compacted\n"),
         ("disconnect", 200, b"0 watches reset\n"),
+        ("cut?after=9&verb=list", 200, b"waiting for its request\n"),
+        ("cut?after=x", 400, None),
+        ("cut?how=gently", 400, None),
         ("explode", 404, None),
     ],
 )

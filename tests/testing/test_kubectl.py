@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -231,6 +232,25 @@ def test_the_short_form_serves_a_fixture_and_takes_control_requests(tmp_path):
         assert post("/_ctl/apply", MANIFEST.encode()) == b"4 objects applied\n"
         namespaces = json.load(urllib.request.urlopen(url + "/api/v1/namespaces", timeout=SECONDS))
         assert [item["metadata"]["name"] for item in namespaces["items"]] == ["shop"]
+
+
+@pytest.mark.parametrize(
+    ("how", "ends"), [("reset", ConnectionResetError), ("close", None), ("stall", TimeoutError)]
+)
+def test_a_response_is_cut_on_a_real_socket(how, ends):
+    with _running("0") as (_, said):
+        port = int(said.split(" at http://127.0.0.1:")[1].split(",")[0])
+        url = f"http://127.0.0.1:{port}/_ctl/cut?after=100&how={how}&verb=list"
+        urllib.request.urlopen(urllib.request.Request(url, b"", method="POST"), timeout=SECONDS)
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"GET /api/v1/services HTTP/1.1\r\nHost: api\r\n\r\n")
+            octets, failure = b"", None
+            try:
+                while piece := connection.recv(4096):
+                    octets += piece
+            except OSError as error:
+                failure = type(error)
+    assert (len(octets), failure) == (100, ends)
 
 
 @pytest.mark.parametrize("content", ["a: [", "not an object", "kind: Service\nmetadata: {}"])

@@ -7,8 +7,6 @@ Refuses to know: objects and watches (a stream's own faults are `WatchStream.raw
 
 from __future__ import annotations
 
-import socket
-import struct
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -21,6 +19,7 @@ from k8sdns.testing.apiserver.memory import MemoryTransport
 from k8sdns.testing.apiserver.statuses import ApiError, too_many_requests
 
 How = Literal["reset", "close"]
+End = Literal["reset", "close", "stall"]
 
 BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>\r\n"
 
@@ -43,7 +42,7 @@ class Fault:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     after: int | None = None
-    how: How | Literal["stall"] = "reset"
+    how: End = "reset"
     drip: float | None = None
     delay: float = 0.0
     close: bool = False
@@ -123,6 +122,9 @@ class Faults:
         return self.add(Fault(close=True, **matching))
 
 
+_FLUSHES = 16  # of 128 KiB at most each
+
+
 class FaultyConnection(ProtocolWrapper):
     """A connection whose outgoing bytes follow the plan of the request under way.
 
@@ -187,20 +189,19 @@ class FaultyConnection(ProtocolWrapper):
             self.break_off(self._plan.how)
 
     def break_off(self, how: How = "reset") -> None:
-        """End the connection now; what was written still goes out before a FIN or an RST."""
-        self._cut = True
-        transport: Any = self.transport
-        if how == "reset" and isinstance(transport, MemoryTransport):
-            transport.reset()
-            return
-        if how == "reset":
-            self._linger_not_at_all()
-        super().loseConnection()  # type: ignore[no-untyped-call]
+        """End the connection now; what was written still goes out before a FIN or an RST.
 
-    def _linger_not_at_all(self) -> None:
-        handle = getattr(self.transport, "getHandle", lambda: None)()
-        if isinstance(handle, socket.socket):
-            handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        Over TLS without its farewell, as when a machine in between gives up.
+        """
+        self._cut = True
+        raw: Any = self.transport
+        while isinstance(raw, ProtocolWrapper):
+            raw = raw.transport
+        if raw is self.transport:
+            _end(raw, how)
+        else:
+            # The TLS layer gathers small writes until the next turn.
+            self._clock.callLater(0, _end, raw, how)
 
     def loseConnection(self) -> None:
         """Close when the plan allows: a stalled connection stays, a dripping one ends later."""
@@ -216,6 +217,24 @@ class FaultyConnection(ProtocolWrapper):
         self._cut = True
         self._dripping.clear()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+
+def _end(raw: Any, how: How) -> None:
+    raw.unregisterProducer()
+    if how == "close":
+        raw.loseConnection()
+    elif isinstance(raw, MemoryTransport):
+        raw.reset()
+    else:
+        _flush(raw)
+        raw.abortConnection()
+
+
+def _flush(raw: Any) -> None:
+    """Hand what was written to the kernel: Twisted throws its own buffer away before an RST."""
+    for _ in range(_FLUSHES):
+        if raw.doWrite() is not None:
+            return
 
 
 class FaultyFactory(WrappingFactory[FaultyConnection]):

@@ -109,6 +109,13 @@ class FakeApiServer:
             if kind in (None, resource.kind, resource.plural):
                 self.storage.shelf(resource).compact(self.storage.revision)
 
+    def rewind(self, revision: int) -> None:
+        """Go back to how things were at `revision`, as an etcd that is restored from a backup.
+
+        Open watches are told nothing: `crash` first. 410 if that revision is forgotten.
+        """
+        self.storage.rewind(revision)
+
     # connections
 
     def listen(
@@ -173,6 +180,16 @@ class FakeApiServer:
             for watch in self.watches
             if kind in (None, watch.stream.shelf.resource.kind, watch.stream.shelf.resource.plural)
         ]
+
+    def crash(self, how: How = "reset") -> Deferred[None]:
+        """Refuse connections and break every open one off; `accept` brings the server back.
+
+        What it comes back with is as it was; `compact` and `rewind` make it forget.
+        """
+        refused = self.refuse()
+        for connection in list(self.factory.protocols):
+            connection.break_off(how)
+        return refused
 
     def stop(self) -> Deferred[None]:
         """Close the port and every connection at once; nothing is left on the reactor."""

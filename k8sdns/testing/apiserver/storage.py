@@ -145,6 +145,16 @@ class Storage:
         self._record(shelf, Change(self.revision, "DELETED", gone, before))
         return gone
 
+    def rewind(self, revision: int) -> None:
+        """Be as at `revision`, with no history; 410 when that is forgotten."""
+        pasts = {shelf.resource: shelf.as_of(revision) for shelf in self.shelves()}
+        self.revision = revision
+        for resource, objects in pasts.items():
+            shelf = self._shelves[resource]
+            shelf.objects, shelf.floor = objects, revision
+            shelf.history.clear()
+            shelf.snapshots.clear()
+
     def _record(self, shelf: Shelf, change: Change) -> None:
         shelf.record(change)
         for watcher in tuple(self.watchers):
