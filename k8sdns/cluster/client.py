@@ -75,13 +75,11 @@ class ApiClient:
         kind: Kind,
         parameters: tuple[tuple[str, str], ...],
         conversation: Conversation,
-        *,
-        takes_gzip: bool = False,
     ) -> Exchange:
         """Ask for `kind` in all namespaces; the returned Exchange can be abandoned."""
         query = urlencode(parameters)
         url = f"{self._access.server}{PATHS[kind]}?{query}".encode("ascii")
-        return Exchange(self, url, conversation, takes_gzip=takes_gzip)
+        return Exchange(self, url, conversation)
 
     def close(self) -> Deferred[Any]:
         """Close idle connections; those in use end with their exchanges."""

@@ -13,8 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Protocol as TwistedProtocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http_headers import Headers
@@ -35,7 +34,7 @@ USER_AGENT = f"k8sdns/{__version__} ({platform.system().lower()}/{platform.machi
 class Conversation(Protocol):
     """Is told how one request goes: `refused` or `unreachable`, or `opened` and then the rest."""
 
-    def opened(self, *, is_gzip: bool) -> None:
+    def opened(self) -> None:
         """HTTP 200 came, with JSON to follow."""
 
     def received(self, octets: bytes) -> None:
@@ -54,13 +53,10 @@ class Conversation(Protocol):
 class Exchange:
     """One request in flight, until its body is over or it is abandoned."""
 
-    def __init__(
-        self, client: ApiClient, url: bytes, conversation: Conversation, *, takes_gzip: bool
-    ) -> None:
+    def __init__(self, client: ApiClient, url: bytes, conversation: Conversation) -> None:
         self._client = client
         self._url = url
         self._conversation: Conversation | None = conversation
-        self._takes_gzip = takes_gzip
         self._asking: Deferred[None] | None = None
         self._body: _Body | None = None
 
@@ -89,10 +85,8 @@ class Exchange:
             self._unreachable(reason_of(error))
 
     def _headers(self) -> Headers:
-        headers = Headers({"User-Agent": [USER_AGENT], "Accept": ["application/json"]})
-        if self._takes_gzip:
-            headers.setRawHeaders(b"Accept-Encoding", [b"gzip"])
-        return headers
+        # Not gzip: 16 KiB of it are 100 objects at once, against 5 here, and no less work in all.
+        return Headers({"User-Agent": [USER_AGENT], "Accept": ["application/json"]})
 
     def _open(self, response: Any) -> None:
         if not _first(response, b"content-type").startswith("application/json"):
@@ -103,7 +97,7 @@ class Exchange:
         if conversation is None:
             _drop(response)
             return
-        conversation.opened(is_gzip=_first(response, b"content-encoding") == "gzip")
+        conversation.opened()
         self._body = _Body(self._received, self._ended)
         response.deliverBody(self._body)
 

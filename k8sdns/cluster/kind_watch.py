@@ -121,9 +121,7 @@ class KindWatch:
         """Count, and at first log, an object or event that was passed over."""
         self.unreadable += 1
         if self.unreadable <= MAX_COMPLAINTS:
-            self.log.warn(  # noqa: G010 - twisted.logger has no other name for it
-                "{kind}: passed over {what}", kind=self.kind, what=what
-            )
+            self.log.warn("{kind}: passed over {what}", kind=self.kind, what=what)
 
     def arm_deadline(self) -> None:
         """Look again when the open request could be overdue."""
@@ -146,10 +144,7 @@ class KindWatch:
         self._drop()
         self._talk = _Talk(self, request)
         parameters = request.parameters + self._selectors
-        takes_gzip = request.verb == "list"
-        self._talk.exchange = self._client.get(
-            self.kind, parameters, self._talk, takes_gzip=takes_gzip
-        )
+        self._talk.exchange = self._client.get(self.kind, parameters, self._talk)
         self._talk.exchange.start()
 
     def _wait(self, seconds: float) -> None:
@@ -212,10 +207,10 @@ class _Talk:
         self._request = request
         self._reader: WatchReader | ListReader | None = None
 
-    def opened(self, *, is_gzip: bool) -> None:
+    def opened(self) -> None:
         watch = self._watch
         watch.heard()
-        self._reader = self._make_reader(is_gzip=is_gzip)
+        self._reader = self._make_reader()
         watch.perform(watch.reflector.opened())
         watch.arm_deadline()
 
@@ -234,10 +229,8 @@ class _Talk:
     def unreachable(self, why: str) -> None:
         self._watch.perform(self._watch.reflector.unreachable(why))
 
-    def _make_reader(self, *, is_gzip: bool) -> WatchReader | ListReader:
+    def _make_reader(self) -> WatchReader | ListReader:
         watch = self._watch
         if self._request.verb == "list":
-            return ListReader(
-                watch.kind, watch.reflector, watch.perform, watch.complain, gzip=is_gzip
-            )
+            return ListReader(watch.kind, watch.reflector, watch.perform, watch.complain)
         return WatchReader(watch.kind, watch.reflector, watch.perform, watch.complain)

@@ -16,7 +16,7 @@ from k8sdns.cluster.objects import OBJECT_TYPES, VIEWS, Metadata
 from k8sdns.cluster.reflection import Action
 from k8sdns.cluster.reflector import Reflector
 from k8sdns.cluster.statuses import Status
-from k8sdns.cluster.streams import Inflater, LineSplitter, ListSplitter, StreamError
+from k8sdns.cluster.streams import LineSplitter, ListSplitter, StreamError
 
 Perform = Callable[[list[Action]], None]
 Complain = Callable[[str], None]
@@ -117,22 +117,19 @@ class ListReader:
     """Reads the body of one page of a list, item by item as it comes."""
 
     def __init__(
-        self, kind: Kind, reflector: Reflector, perform: Perform, complain: Complain, *, gzip: bool
+        self, kind: Kind, reflector: Reflector, perform: Perform, complain: Complain
     ) -> None:
         self._reflector = reflector
         self._perform = perform
         self._complain = complain
-        self._inflater = Inflater() if gzip else None
         self._splitter = ListSplitter()
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(OBJECT_TYPES[kind]).decode
         self._view = VIEWS[kind]
 
     def received(self, octets: bytes) -> None:
         """Take octets of the body; raises `StreamError` for what is no list."""
-        pieces = self._inflater.feed(octets) if self._inflater else [octets]
-        for piece in pieces:
-            for item in self._splitter.feed(piece):
-                self._perform(self._read(item))
+        for item in self._splitter.feed(octets):
+            self._perform(self._read(item))
 
     def ended(self, why: str) -> None:
         """The body is over: the page is whole, or it was cut short."""

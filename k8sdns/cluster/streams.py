@@ -6,8 +6,6 @@ Refuses to know what the texts mean.
 
 from __future__ import annotations
 
-import zlib
-
 import msgspec
 
 from k8sdns.errors import K8sDNSError
@@ -17,7 +15,6 @@ MAX_LIST = 512 << 20
 """Octets of a list that cannot be cut into items and has to be held whole."""
 _MAX_HEAD = 64 * 1024
 _MAX_MISSES = 64
-_INFLATE_STEP = 256 * 1024
 
 _ITEMS = b'"items":['
 # Between two items. It cannot stand inside a string, where quotes are escaped; a cut at one that
@@ -148,21 +145,3 @@ def _is_whole(piece: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True
-
-
-class Inflater:
-    """Undoes gzip in bounded steps, so that a small answer cannot become a large memory."""
-
-    def __init__(self) -> None:
-        self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
-
-    def feed(self, octets: bytes) -> list[bytes]:
-        """Return what `octets` inflate to, in pieces of at most 256 KiB."""
-        pieces = []
-        try:
-            while octets:
-                pieces.append(self._zlib.decompress(octets, _INFLATE_STEP))
-                octets = self._zlib.unconsumed_tail
-        except zlib.error:
-            raise StreamError("the body is not gzip") from None
-        return pieces

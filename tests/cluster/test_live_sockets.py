@@ -264,7 +264,7 @@ def test_a_refused_verb_is_said_once_and_names_what_the_role_lacks():
     assert "lost contact" not in log
 
 
-def test_a_large_list_arrives_in_pieces_and_gzip():
+def test_a_large_list_arrives_in_pieces():
     said, _ = run("""
         async def scenario():
             server.conduct.watch_list = False

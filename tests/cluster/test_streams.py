@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import json
 
 import pytest
 from hypothesis import given, strategies as st
 
-from k8sdns.cluster.streams import Inflater, LineSplitter, ListSplitter, StreamError
+from k8sdns.cluster.streams import LineSplitter, ListSplitter, StreamError
 
 
 def cuts(data):
@@ -133,23 +132,3 @@ def test_a_broken_item_does_not_cost_the_square_of_the_list():
     assert len(found) == 3
     with pytest.raises(StreamError):
         splitter.finish()
-
-
-@given(cuts(20))
-def test_gzip_is_undone_however_it_is_cut(fractions):
-    body = a_list(200)
-    inflater = Inflater()
-    found = b"".join(
-        b"".join(inflater.feed(piece)) for piece in pieces_of(gzip.compress(body, 1), fractions)
-    )
-    assert found == body
-
-
-def test_a_gzip_bomb_comes_out_in_bounded_pieces():
-    pieces = Inflater().feed(gzip.compress(b"0" * (8 << 20)))
-    assert max(map(len, pieces)) <= 256 * 1024
-
-
-def test_what_is_no_gzip_is_refused():
-    with pytest.raises(StreamError):
-        Inflater().feed(b"not gzip at all")
