@@ -362,6 +362,18 @@ def test_names_of_addresses(store, name, targets):
     assert (other.rcode, other.answer) == (records.NOERROR, ())
 
 
+@pytest.mark.parametrize("address", ["1.0.96.10", "1.0.1.10"])
+def test_addresses_in_namespaces_that_are_not_served_have_no_names(store, address):
+    authority = authority_of(store, namespaces=frozenset({"ext"}))
+    assert ask(authority, f"{address}.in-addr.arpa", "PTR").rcode == records.NXDOMAIN
+
+
+@pytest.mark.parametrize("label", ["fd00-1--0", "2001-db8--1"])
+def test_no_endpoint_name_ends_in_a_hyphen(store, label):
+    store.upsert(piece("six", "db", endpoint("fd00:1::"), endpoint("2001:db8::1")))
+    assert ask(authority_of(store), f"{label}.db.shop.svc.cluster.local", "AAAA").answer
+
+
 def test_an_endpoint_has_a_name_in_every_service_that_selects_it(store):
     authority = authority_of(store)
     ask(authority, "1.0.1.10.in-addr.arpa", "PTR")
