@@ -136,6 +136,71 @@ UPSTREAM_TIMEOUTS = Metric(
     "k8sdns_upstream_timeouts_total", "counter", "Attempts that no upstream replied to.", ("to",)
 )
 
+_CACHE_LABELS = ("server", "zones", "view")
+_CACHE_TYPE_LABELS = ("server", "type", "zones", "view")
+CACHE_ENTRIES = Metric(
+    "coredns_cache_entries", "gauge", "Answers in the cache.", _CACHE_TYPE_LABELS
+)
+CACHE_REQUESTS = Metric(
+    "coredns_cache_requests_total", "counter", "Questions put to the cache.", _CACHE_LABELS
+)
+CACHE_HITS = Metric(
+    "coredns_cache_hits_total", "counter", "Questions answered by the cache.", _CACHE_TYPE_LABELS
+)
+CACHE_MISSES = Metric(
+    "coredns_cache_misses_total",
+    "counter",
+    "Questions that the cache had no answer to (deprecated: requests less hits).",
+    _CACHE_LABELS,
+)
+CACHE_PREFETCHES = Metric(
+    "coredns_cache_prefetch_total",
+    "counter",
+    "Answers asked for again before they expired.",
+    _CACHE_LABELS,
+)
+CACHE_DROPS = Metric(
+    "coredns_cache_drops_total",
+    "counter",
+    "Replies not kept because they answer another question.",
+    _CACHE_LABELS,
+)
+CACHE_STALE = Metric(
+    "coredns_cache_served_stale_total",
+    "counter",
+    "Questions answered with what had expired.",
+    _CACHE_LABELS,
+)
+CACHE_EVICTIONS = Metric(
+    "coredns_cache_evictions_total",
+    "counter",
+    "Answers that made room for others.",
+    _CACHE_TYPE_LABELS,
+)
+
+HOSTS_ENTRIES = Metric(
+    "coredns_hosts_entries", "gauge", "Names and addresses in hosts files.", ("hostsfile",)
+)
+HOSTS_RELOADED = Metric(
+    "coredns_hosts_reload_timestamp_seconds", "gauge", "When the hosts file in use was changed."
+)
+_TEMPLATE_LABELS = ("server", "zone", "view", "class", "type")
+TEMPLATE_MATCHES = Metric(
+    "coredns_template_matches_total", "counter", "Queries that a template met.", _TEMPLATE_LABELS
+)
+TEMPLATE_FAILURES = Metric(
+    "coredns_template_template_failures_total",
+    "counter",
+    "Templates that could not be executed.",
+    (*_TEMPLATE_LABELS, "section", "template"),
+)
+TEMPLATE_RR_FAILURES = Metric(
+    "coredns_template_rr_failures_total",
+    "counter",
+    "Templates whose text was no record.",
+    (*_TEMPLATE_LABELS, "section", "template"),
+)
+
 
 class Metrics:
     """The counters of one server, made on first use; a `Metric` names each."""

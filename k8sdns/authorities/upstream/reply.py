@@ -9,13 +9,12 @@ and rendered anew; what is not well-formed is no reply.
 from __future__ import annotations
 
 import struct
-from typing import Any
 
 from k8sdns import records
-from k8sdns.answers import AA, AD, QR, RA, TC, Answer, Edns, Question, Rendered
+from k8sdns.answers import AA, AD, QR, RA, TC, Answer, Edns, Rendered
+from k8sdns.authorities.rendered import RenderedAnswer
 from k8sdns.errors import WireError
 from k8sdns.names import MAX_NAME_OCTETS
-from k8sdns.records import Record
 from k8sdns.wire import edns
 from k8sdns.wire.message import Message, parse
 from k8sdns.wire.reader import HEADER_OCTETS
@@ -28,54 +27,21 @@ _RR_TAIL = struct.Struct("!HHIH")
 _NAMES_IN_RDATA = records.NAMES_IN_RDATA
 _ADDRESS_OCTETS = {records.A: 4, records.AAAA: 16}
 
-Sections = tuple[tuple[Record, ...], tuple[Record, ...], tuple[Record, ...]]
 
-
-class WireAnswer(Answer):
-    """An Answer that is an upstream's message; its records are decoded when somebody asks for them.
+class WireAnswer(RenderedAnswer):
+    """An Answer whose octets are an upstream's.
 
     `ttl_places` are the offsets of the TTLs in the rendered body, in the order of the records.
     """
 
-    __slots__ = ("_message", "_sections", "ttl_places")
+    __slots__ = ("ttl_places",)
 
     def __init__(
         self, message: bytes, rendered: Rendered, ttl_places: tuple[int, ...], opt: Edns | None
     ) -> None:
         flags: int = message[2] << 8 | message[3]
-        self.flags = QR | flags & (_KEPT | 0xF)
-        self.rcode = flags & 0xF
-        self.options = _passed_on(opt)
-        self.source = ""
-        self.error = None
+        super().__init__(rendered, flags & 0xF, QR | flags & (_KEPT | 0xF), options=_passed_on(opt))
         self.ttl_places = ttl_places
-        self._rendered = rendered
-        self._message = message
-        self._sections: Sections | None = None
-
-    def _decoded(self) -> Sections:
-        if self._sections is None:
-            message = parse(self._message)
-            self._sections = (message.answer, message.authority, message.additional)
-        return self._sections
-
-    @property
-    def answer(self) -> tuple[Record, ...]:  # type: ignore[override]
-        return self._decoded()[0]
-
-    @property
-    def authority(self) -> tuple[Record, ...]:  # type: ignore[override]
-        return self._decoded()[1]
-
-    @property
-    def additional(self) -> tuple[Record, ...]:  # type: ignore[override]
-        return self._decoded()[2]
-
-    def rendered(self, question: Question) -> Rendered:
-        kept: Any = self._rendered
-        if kept.qname == question.qname:
-            return kept  # type: ignore[no-any-return]
-        return super().rendered(question)
 
 
 def read_reply(message: bytes, wire: bytes) -> Answer:

@@ -1,0 +1,240 @@
+"""A remote authority behind a cache: what it said lately is said again without asking it.
+
+Owns the order of things for one question: a fresh entry, a stale one, the authority. Refuses to
+know how entries are evicted and what may be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from k8sdns import names, records
+from k8sdns.answers import AD, CD, RD, Answer, Question
+from k8sdns.authorities.base import Authority
+from k8sdns.authorities.cache.entry import Entry, Key, in_pieces, with_ttl
+from k8sdns.authorities.cache.judgement import Keep, judge
+from k8sdns.authorities.cache.settings import CacheSettings
+from k8sdns.authorities.cache.stale import Verification, Verifications
+from k8sdns.authorities.cache.store import CacheStore
+from k8sdns.authorities.cache.tally import Tallies
+from k8sdns.authorities.rendered import RenderedAnswer, ttl_places
+from k8sdns.authorities.upstream.reply import WireAnswer
+from k8sdns.interfaces import IAuthority
+from k8sdns.wire.reader import OPCODE_BITS
+
+log = Logger(namespace="k8sdns.authorities.cache")
+
+Asked: TypeAlias = "Answer | Deferred[Answer | None] | None"
+
+_KEYED = OPCODE_BITS | RD | CD  # header bits that the answer depends on
+_REFRESHED = (records.NOERROR, records.NXDOMAIN)
+
+
+@implementer(IAuthority)
+class CachedAuthority(Authority):
+    """Stands in the place of `remote` and asks it only for what `store` does not have."""
+
+    def __init__(
+        self,
+        remote: Authority,
+        store: CacheStore,
+        settings: CacheSettings,
+        clock: IReactorTime,
+        tallies: Tallies,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.word = remote.word
+        self._remote = remote
+        self._store = store
+        self._settings = settings
+        self._now: Callable[[], float] = clock.seconds
+        self._tallies = tallies
+        self._tag = store.tag_of(remote) << 32
+        self._is_everywhere = names.ROOT in settings.zones
+        self._verifications = Verifications(clock, settings.stale.timeout)
+
+    def answer(self, question: Question) -> Asked:
+        """Answer from an entry, or ask."""
+        flags = question.flags
+        edns = question.edns
+        does = edns is not None and edns.do
+        bits = self._tag | question.qclass << 16 | flags & _KEYED | does
+        key = (question.qname, question.qtype, bits)
+        entry = self._store.get(key)
+        if entry is None:
+            return self._asked(question, key)
+        now = self._now()
+        if entry.expires <= now:
+            return self._expired(entry, question, now)
+        self._tallies.hit(question, entry.keep)
+        entry.is_wanted = True
+        settings = self._settings
+        if settings.prefetch.amount:
+            self._prefetch(entry, question, now)
+        if settings.keeps_ttl:
+            return entry.shown_with(int(entry.ttl), does or bool(flags & AD))
+        return entry.shown(now, does or bool(flags & AD))
+
+    def _asked(self, question: Question, key: Key) -> Asked:
+        """Ask the remote authority; None is "not mine" and no miss."""
+        if question.flags & OPCODE_BITS or not self._caches(question.qname):
+            return self._remote.answer(question)
+        answered = self._remote.answer(_validated(question))
+        if answered is None:
+            return None
+        if isinstance(answered, Deferred):
+            self._tallies.missed(question)
+            return answered.addCallback(self._came, question, key)
+        self._tallies.missed(question)
+        return self._came(answered, question, key)
+
+    def _caches(self, qname: bytes) -> bool:
+        return self._is_everywhere or _is_under(qname, self._settings.zones)
+
+    def _came(self, answer: Answer | None, question: Question, key: Key) -> Answer | None:
+        """Keep what may be kept; return what the client is told, TTLs as those of an entry."""
+        if answer is None or answer.error is not None:
+            return answer
+        return self._kept(answer, question, key)[0]
+
+    def _kept(
+        self, answer: Answer, question: Question, key: Key, earlier: Entry | None = None
+    ) -> tuple[Answer, Entry | None]:
+        if isinstance(answer, WireAnswer):
+            rendered = answer.rendered(question)
+            places = answer.ttl_places
+        else:
+            # Letters of one client's name must not reach another.
+            rendered = answer.rendered(question.changed(qname=question.qname))
+            places = ttl_places(rendered)
+        keep, ttl = judge(question, answer, rendered, places, self._settings)
+        pieces = in_pieces(rendered.body, places)
+        entry = None
+        if self._may_keep(keep, question.qname, earlier):
+            entry = Entry(key, keep, answer, rendered, pieces, ttl, self._now())
+            self._store.put(entry)
+        shown = RenderedAnswer(
+            with_ttl(rendered, pieces, int(ttl)),
+            answer.rcode,
+            answer.flags if _wants_ad(question) else answer.flags & ~AD,
+            options=answer.options,
+            source=answer.source,
+        )
+        return shown, entry
+
+    def _may_keep(self, keep: Keep, qname: bytes, earlier: Entry | None) -> bool:
+        settings = self._settings
+        if keep is Keep.NOT:
+            return False
+        if keep is Keep.SUCCESS:
+            return not _is_under(qname, settings.disabled_success)
+        if _is_under(qname, settings.disabled_denial):
+            return False
+        # Trouble must not put out what was known, nor denials the last good answer if so asked.
+        return earlier is None or (
+            keep is Keep.DENIAL
+            and not (settings.stale.prefers_positive and earlier.keep is Keep.SUCCESS)
+        )
+
+    def _expired(self, entry: Entry, question: Question, now: float) -> Asked:
+        stale = self._settings.stale
+        if entry.keep is Keep.FAILURE or now - entry.expires >= stale.limit:
+            return self._asked(question, entry.key)
+        if now < entry.recheck_at:
+            return self._stale(entry, question)
+        if stale.mode == "verify":
+            return self._verified(entry, question)
+        self._refresh(entry, question)
+        return self._stale(entry, question)
+
+    def _stale(self, entry: Entry, question: Question) -> Answer:
+        tallies = self._tallies
+        tallies.hit(question, entry.keep)
+        tallies.of(question).served_stale += 1
+        entry.is_wanted = True
+        return entry.shown_stale(self._settings.stale.ttl, _wants_ad(question))
+
+    def _prefetch(self, entry: Entry, question: Question, now: float) -> None:
+        prefetch = self._settings.prefetch
+        entry.hits = 1 if now - entry.last_hit > prefetch.within else entry.hits + 1
+        entry.last_hit = now
+        is_late = entry.expires - now <= prefetch.share * entry.ttl
+        if is_late and entry.hits >= prefetch.amount and not entry.is_refreshing:
+            self._tallies.of(question).prefetches += 1
+            self._refresh(entry, question)
+
+    def _refresh(self, entry: Entry, question: Question) -> None:
+        """Ask for an entry again, in the background; one question an entry at a time."""
+        if entry.is_refreshing:
+            return
+        entry.is_refreshing = True
+        answered = self._ask_again(question)
+        answered.addCallback(self._refreshed, entry, question)
+        answered.addErrback(self._not_refreshed, entry)
+
+    def _ask_again(self, question: Question) -> Deferred[Answer | None]:
+        try:
+            answered = self._remote.answer(_validated(question))
+        except Exception:  # noqa: BLE001 - handed on as the Deferred's failure
+            failed: Deferred[Answer | None] = Deferred()
+            failed.errback(Failure())
+            return failed
+        if isinstance(answered, Deferred):
+            return answered
+        at_once: Deferred[Answer | None] = Deferred()
+        at_once.callback(answered)
+        return at_once
+
+    def _refreshed(self, answer: Answer | None, entry: Entry, question: Question) -> Answer | None:
+        """Exchange the entry for a newer one; return what the client may be told of it, or None."""
+        entry.is_refreshing = False
+        if answer is None or answer.error is not None or answer.rcode not in _REFRESHED:
+            entry.recheck_at = self._now() + self._settings.stale.recheck
+            return None
+        shown, newer = self._kept(answer, question, entry.key, earlier=entry)
+        if newer is not None:
+            newer.hits, newer.last_hit = entry.hits, entry.last_hit
+            return shown
+        if self._settings.stale.prefers_positive and entry.keep is Keep.SUCCESS:
+            entry.recheck_at = self._now() + self._settings.stale.recheck
+            return None
+        return shown
+
+    def _not_refreshed(self, failure: Failure, entry: Entry) -> None:
+        entry.is_refreshing = False
+        entry.recheck_at = self._now() + self._settings.stale.recheck
+        log.debug("a refresh failed: {why}", why=failure.value)
+
+    def _verified(self, entry: Entry, question: Question) -> Deferred[Answer | None]:
+        """Ask first, and fall back to what expired."""
+        answered = self._ask_again(question)
+        answered.addCallback(self._refreshed, entry, question)
+        answered.addErrback(self._not_refreshed, entry)
+        verification = Verification(answered, lambda: self._stale(entry, question))
+        return self._verifications.watch(verification)
+
+
+def _is_under(qname: bytes, zones: tuple[bytes, ...]) -> bool:
+    return any(names.is_subdomain(qname, zone) for zone in zones)
+
+
+def _wants_ad(question: Question) -> bool:
+    """Tell whether the client understands the AD bit (RFC 6840 §5.7)."""
+    edns = question.edns
+    return bool(question.flags & AD) or (edns is not None and edns.do)
+
+
+def _validated(question: Question) -> Question:
+    """Return the question with AD set: a validating upstream then says what it found."""
+    if question.flags & AD:
+        return question
+    asked = question.changed()
+    asked.flags |= AD
+    return asked

@@ -1,0 +1,110 @@
+"""One kept answer: octets in pieces between the TTLs, so that aging it is one join."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TypeAlias
+
+from k8sdns import records
+from k8sdns.answers import AA, AD, QR, RA, Answer, Rendered, extended_error
+from k8sdns.authorities.cache.judgement import Keep
+from k8sdns.authorities.rendered import RenderedAnswer
+
+Key: TypeAlias = tuple[bytes, int, int]  # qname, qtype, and the bits that answers depend on
+
+ENTRY_OCTETS = 900  # what an entry costs besides its own octets, roughly
+STALE_ANSWER = extended_error(3)  # RFC 8914 §4.4
+STALE_NXDOMAIN = extended_error(19)  # RFC 8914 §4.20
+
+
+def in_pieces(body: bytes, places: tuple[int, ...]) -> tuple[bytes, ...]:
+    """Return the octets between the TTLs; joined with a TTL they are the body again."""
+    starts = (0, *(place + 4 for place in places))
+    ends = (*places, len(body))
+    return tuple(body[start:end] for start, end in zip(starts, ends, strict=True))
+
+
+def with_ttl(rendered: Rendered, pieces: tuple[bytes, ...], ttl: int) -> Rendered:
+    """Return `rendered` with the same TTL in every record."""
+    return rendered._replace(body=ttl.to_bytes(4, "big").join(pieces), echoes_case=False)
+
+
+class Entry:
+    """A kept answer. `ttl` seconds from `stored` on it is fresh; `keep` is its class."""
+
+    __slots__ = (
+        "_flags",
+        "_has_ad",
+        "_pieces",
+        "_rendered",
+        "_shown",
+        "_shown_ttl",
+        "expires",
+        "hits",
+        "is_refreshing",
+        "is_wanted",
+        "keep",
+        "key",
+        "last_hit",
+        "rcode",
+        "recheck_at",
+        "size",
+        "stored",
+        "ttl",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        key: Key,
+        keep: Keep,
+        answer: Answer,
+        rendered: Rendered,
+        pieces: tuple[bytes, ...],
+        ttl: float,
+        now: float,
+    ) -> None:
+        self.key = key
+        self.keep = keep
+        self.rcode = answer.rcode
+        self.ttl = ttl
+        self.stored = now
+        self.expires = now + ttl
+        self.size = ENTRY_OCTETS + len(key[0]) + 2 * len(rendered.body)
+        self.is_wanted = False  # was hit since eviction last looked
+        self.is_refreshing = False
+        self.recheck_at = 0.0
+        self.hits = 0
+        self.last_hit = 0.0
+        self._rendered = rendered
+        self._pieces = pieces
+        # From a cache: authoritative as CoreDNS says it, never truncated.
+        self._flags = QR | AA | answer.flags & (RA | 0xF)
+        self._has_ad = bool(answer.flags & AD)
+        self._shown: RenderedAnswer | None = None
+        self._shown_ttl = -1
+
+    def shown(self, now: float, wants_ad: bool) -> RenderedAnswer:
+        """Return the answer as it is `now`; within one second it is the same object."""
+        return self.shown_with(ceil(self.expires - now), wants_ad)
+
+    def shown_with(self, ttl: int, wants_ad: bool) -> RenderedAnswer:
+        """Return the answer with `ttl` in every record."""
+        if wants_ad and self._has_ad:
+            return self._made(ttl, self._flags | AD)
+        shown = self._shown
+        if shown is None or ttl != self._shown_ttl:
+            shown = self._shown = self._made(ttl, self._flags)
+            self._shown_ttl = ttl
+        return shown
+
+    def shown_stale(self, ttl: int, wants_ad: bool) -> RenderedAnswer:
+        """Return the expired answer, marked as that."""
+        flags = self._flags | (AD if wants_ad and self._has_ad else 0)
+        shown = self._made(ttl, flags)
+        is_nxdomain = self.rcode == records.NXDOMAIN
+        shown.options = (STALE_NXDOMAIN if is_nxdomain else STALE_ANSWER,)
+        return shown
+
+    def _made(self, ttl: int, flags: int) -> RenderedAnswer:
+        rendered = with_ttl(self._rendered, self._pieces, ttl)
+        return RenderedAnswer(rendered, self.rcode, flags, source="cache")

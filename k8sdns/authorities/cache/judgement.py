@@ -1,0 +1,112 @@
+"""Whether an answer may be kept, as what, and for how long.
+
+Owns CoreDNS's classes (plugin/pkg/response, plugin/cache) on RFC 2308's ground. A cache must not
+keep what is not an answer to the question: the caller vouches for question and name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from k8sdns import records
+from k8sdns.answers import TC, Answer, Question, Rendered
+from k8sdns.authorities.cache.settings import CacheSettings
+
+BASE_SECONDS = 5  # of answers that bring no TTL of their own
+_OWNER_IS_QNAME = b"\xc0\x0c"
+_LARGEST_TTL = 0x7FFFFFFF
+
+
+class Keep(Enum):
+    """The classes of entries; `NOT` is none."""
+
+    NOT = ""
+    SUCCESS = "success"
+    DENIAL = "denial"
+    FAILURE = "failure"  # kept with the denials
+
+
+class Judgement(NamedTuple):
+    """How an answer is kept: its class, and the TTL in seconds that its records get."""
+
+    keep: Keep
+    ttl: float
+
+
+def judge(
+    question: Question,
+    answer: Answer,
+    rendered: Rendered,
+    places: Sequence[int],
+    settings: CacheSettings,
+) -> Judgement:
+    """Return the Judgement of `answer` to `question`; `places` are the TTLs' in `rendered`."""
+    keep, is_short = _class_of(question, answer, rendered, places)
+    if keep is Keep.FAILURE:
+        return Judgement(keep if settings.servfail > 0 else Keep.NOT, settings.servfail)
+    shelf = settings.denial if keep is Keep.DENIAL else settings.success
+    ttl = BASE_SECONDS if is_short else _least_ttl(rendered.body, places, shelf.max_ttl)
+    ttl = min(max(ttl, shelf.min_ttl), shelf.max_ttl)
+    return Judgement(keep if ttl > 0 else Keep.NOT, ttl)
+
+
+def _class_of(
+    question: Question, answer: Answer, rendered: Rendered, places: Sequence[int]
+) -> tuple[Keep, bool]:
+    """Return the class, and whether the TTL is the short one whatever the records say."""
+    answers, authorities, additionals = rendered.sections
+    if answer.flags & TC or question.qtype in (records.AXFR, records.IXFR):
+        return Keep.NOT, False
+    if answer.rcode in (records.SERVFAIL, records.NOTIMP):
+        return Keep.FAILURE, False
+    if answer.rcode not in (records.NOERROR, records.NXDOMAIN):
+        return Keep.NOT, True
+    in_authority = _types(rendered.body, places[answers : answers + authorities])
+    has_soa = records.SOA in in_authority
+    if answer.rcode == records.NXDOMAIN:
+        return (Keep.DENIAL if has_soa and not answers else Keep.NOT), False
+    if answers:
+        if _answers(question, answer, rendered, places):
+            return Keep.SUCCESS, False
+        return (Keep.DENIAL if has_soa else Keep.NOT), False
+    if has_soa:
+        return Keep.DENIAL, False
+    return Keep.SUCCESS, records.NS in in_authority or not additionals
+
+
+def _types(body: bytes, places: Sequence[int]) -> list[int]:
+    return [body[place - 4] << 8 | body[place - 3] for place in places]
+
+
+def _least_ttl(body: bytes, places: Sequence[int], most: int) -> int:
+    least = most
+    for place in places:
+        ttl = int.from_bytes(body[place : place + 4], "big")
+        if ttl > _LARGEST_TTL:
+            ttl = 0  # RFC 2181 §8
+        least = min(least, ttl)
+    return least
+
+
+def _answers(question: Question, answer: Answer, rendered: Rendered, places: Sequence[int]) -> bool:
+    """Tell whether the answer section ends in what was asked, through whatever aliases."""
+    qtype = question.qtype
+    body = rendered.body
+    if qtype == records.ANY:
+        return True
+    if places[0] == 6 and body[:2] == _OWNER_IS_QNAME and body[2:4] == qtype.to_bytes(2, "big"):
+        return True
+    found: dict[tuple[bytes, int], records.Record] = {}
+    for record in answer.answer:
+        found.setdefault((record.owner.lower(), record.rtype), record)
+    name = question.qname
+    for _ in range(len(found)):
+        if (name, qtype) in found:
+            return True
+        alias = found.get((name, records.CNAME))
+        if alias is None:
+            return False
+        name = records.target_of(alias)
+    return False

@@ -1,0 +1,85 @@
+"""Answers that are octets first: records are decoded only when somebody asks for them.
+
+Owns such Answers, and where the TTLs stand in rendered sections. Refuses to know where the octets
+came from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from k8sdns.answers import Answer, Question, Rendered
+from k8sdns.records import Record
+from k8sdns.wire.message import parse
+
+Sections = tuple[tuple[Record, ...], tuple[Record, ...], tuple[Record, ...]]
+
+_HEAD = bytes(4)  # an id and flags; nobody looks at them when records are decoded
+_TYPE_CLASS = b"\x00\x01\x00\x01"
+
+
+class RenderedAnswer(Answer):
+    """An Answer made of rendered sections; `flags` as `Answer` has them, QR and RCODE included."""
+
+    __slots__ = ("_sections",)
+
+    def __init__(
+        self,
+        rendered: Rendered,
+        rcode: int,
+        flags: int,
+        *,
+        options: tuple[tuple[int, bytes], ...] = (),
+        source: str = "",
+    ) -> None:
+        self.rcode = rcode
+        self.flags = flags
+        self.options = options
+        self.source = source
+        self.error = None
+        self.is_current = False
+        self._rendered = rendered
+        self._sections: Sections | None = None
+
+    def _decoded(self) -> Sections:
+        if self._sections is None:
+            kept: Any = self._rendered
+            message = parse(b"".join((_HEAD, kept.counts, kept.qname, _TYPE_CLASS, kept.body)))
+            self._sections = (message.answer, message.authority, message.additional)
+        return self._sections
+
+    @property
+    def answer(self) -> tuple[Record, ...]:  # type: ignore[override]
+        return self._decoded()[0]
+
+    @property
+    def authority(self) -> tuple[Record, ...]:  # type: ignore[override]
+        return self._decoded()[1]
+
+    @property
+    def additional(self) -> tuple[Record, ...]:  # type: ignore[override]
+        return self._decoded()[2]
+
+    def rendered(self, question: Question) -> Rendered:
+        kept: Any = self._rendered
+        if kept.qname == question.qname:
+            return kept  # type: ignore[no-any-return]
+        # Not kept: these sections must stay what the octets say.
+        return Answer(self.answer, self.authority, self.additional).rendered(question)
+
+
+def ttl_places(rendered: Rendered) -> tuple[int, ...]:
+    """Return the offset in the body of every record's TTL, in order."""
+    body = rendered.body
+    places = []
+    start = 0
+    for end in rendered.ends:
+        at = start
+        while length := body[at]:
+            if length >= 0xC0:
+                at += 1
+                break
+            at += length + 1
+        places.append(at + 5)
+        start = end
+    return tuple(places)
