@@ -191,11 +191,14 @@ class Answer:
 
     OPT, RD and CD come from the question, never from here. `source` is the word of the directive
     that made it. `options` are EDNS options (code, octets) for the reply. `error` is what went
-    wrong, for `errors` to log.
+    wrong, for `errors` to log. `is_current` is the one thing that changes: whoever sets it
+    promises that the same question has this same Answer until it is unset, at the moment in which
+    that ends.
     """
 
     __slots__ = (
         "_rendered",
+        "is_current",
         "additional",
         "answer",
         "authority",
@@ -229,6 +232,7 @@ class Answer:
         self.options = options
         self.source = source
         self.error = error
+        self.is_current = False
         self._rendered: Rendered | None = None
 
     @property

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from twisted.internet.defer import Deferred
@@ -63,6 +63,21 @@ class IObserver(Interface):
         """Take note of one reply: `elapsed` in seconds, `size` the octets of the reply (0: none sent).
 
         `question` is the client's own; exceptions are logged and go no further.
+        """
+
+
+class IRepeatObserver(IObserver):
+    """An observer that can be told of equal replies in bulk.
+
+    A block whose observers all provide this may answer a datagram that it answered before without
+    making question and answer anew.
+    """
+
+    def tally(question: Question, answer: Answer, size: int) -> Callable[[int], None] | None:
+        """Return what takes the number of further replies equal to this one; None: nothing does.
+
+        They differ from the one that was seen in id and client alone, and took no time to speak
+        of. The number is told before each scrape and when the reply is no longer repeated.
         """
 
 

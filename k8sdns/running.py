@@ -57,7 +57,7 @@ class Running:
         self._asked_before = 0
         self._seen: tuple[int, float | None] = (0, None)
         self._waiting = metrics.gauge(QUERIES_WAITING)
-        metrics.before_scrape(self._count_waiting)
+        metrics.before_scrape(self._bring_up_to_date)
 
     def privileged_start(self) -> None:
         """Build everything and bind every socket; raises ConfigurationError and opens nothing."""
@@ -92,7 +92,7 @@ class Running:
         """
         asked = self._asked_before
         if self._current is not None:
-            asked += sum(server.queries for server, _ in self._current.servers.values())
+            asked += sum(server.asked for server, _ in self._current.servers.values())
         if asked != self._seen[0]:
             self._seen = (asked, self._reactor.seconds())
         return self._seen[1]
@@ -121,7 +121,9 @@ class Running:
         await share.release()
 
     async def _retire(self, old: Generation) -> None:
-        self._asked_before += sum(server.queries for server, _ in old.servers.values())
+        for server, _factory in old.servers.values():
+            server.tell_observers()
+            self._asked_before += server.asked
         self._retiring.append(old)
         end = self._reactor.seconds() + RETIRE_SECONDS
         while old.waiting and self._reactor.seconds() < end:
@@ -161,5 +163,9 @@ class Running:
             except Exception:
                 log.failure("{service} did not stop cleanly", service=service)
 
-    def _count_waiting(self) -> None:
-        self._waiting[()] = self._current.waiting if self._current else 0
+    def _bring_up_to_date(self) -> None:
+        current = self._current
+        if current is not None:
+            self._waiting[()] = current.waiting
+            for server, _factory in current.servers.values():
+                server.tell_observers()

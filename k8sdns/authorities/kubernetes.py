@@ -106,15 +106,17 @@ class KubernetesAuthority(Authority):
         store.when_synced(self.kinds, self._synced)
 
     def close(self) -> None:
-        """Stop following the store."""
+        """Stop following the store; nothing that was said is current any longer."""
         self._unsubscribe()
+        self._memo.clear()
+        self._outdate()
 
     def limit_ttl(self, ceiling: int) -> None:
         """Make every TTL at most `ceiling` seconds from now on: what `cache` asks of its block."""
         self._ttl = min(self._configured_ttl, ceiling)
         self._version_ttl = min(SCHEMA_VERSION_TTL, ceiling)
         self._memo.clear()
-        self._is_outdated = True
+        self._outdate()
 
     # -- IAuthority ------------------------------------------------------------------------
 
@@ -333,7 +335,13 @@ class KubernetesAuthority(Authority):
     def _changed(self, kind: str, namespace: str, name: str) -> None:
         self._memo.changed(kind, namespace, name)
         self._tree.changed(namespace, name)
-        self._is_outdated = True
+        self._outdate()
+
+    def _outdate(self) -> None:
+        if not self._is_outdated:
+            self._is_outdated = True
+            for zone in self._zones:
+                zone.outdate()
 
     def _synced(self) -> None:
         self._is_synced = True

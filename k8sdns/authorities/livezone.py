@@ -55,8 +55,13 @@ class LiveZone:
         self.soa = records.soa(self.name, self.nameserver, rname, timers, min(ttl, MAX_SOA_TTL))
         self.nodata = self._denial(records.NOERROR)
         self.nxdomain = self._denial(records.NXDOMAIN)
+        self.nodata.is_current = self.nxdomain.is_current = True
         self.soa_answer = Answer((self.soa,), aa=True, source=self.source)
         self._unready: tuple[str, ZoneDenial] | None = None
+
+    def outdate(self) -> None:
+        """Say of the denials that they may be wrong by now; `renew` makes new ones."""
+        self.nodata.is_current = self.nxdomain.is_current = False
 
     def unready(self, waits_for: str) -> Answer:
         """Return SERVFAIL with the SOA and the reason: nothing is denied before all is known."""

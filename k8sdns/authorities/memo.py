@@ -1,6 +1,7 @@
 """Positive Answers by (qname, qtype), forgotten as soon as what they were made of changes.
 
-Owns: the bound, and which Answer hangs on which Service. Refuses to know how they are made.
+Owns: the bound, which Answer hangs on which Service, and whether it is current. Refuses to know
+how they are made.
 Negative answers never come here: a flood of random names must cost no memory.
 """
 
@@ -29,16 +30,22 @@ class Memo:
 
     def keep(self, key: Key, answer: Answer, namespace: str, service: str) -> None:
         """Remember an Answer that is made of one Service and its slices alone."""
-        self._make_room()
-        self.answers[key] = answer
+        self._keep(key, answer)
         services = self._by_namespace.setdefault(namespace, {})
         services.setdefault(service, []).append(key)
 
     def keep_until_any_change(self, key: Key, answer: Answer) -> None:
         """Remember an Answer that any object may alter (PTR records, chains of aliases)."""
-        self._make_room()
-        self.answers[key] = answer
+        self._keep(key, answer)
         self._loose.append(key)
+
+    def _keep(self, key: Key, answer: Answer) -> None:
+        # Everything at once: the next questions refill what is in use, and the common case,
+        # a table that is never full, pays for no order of age.
+        if len(self.answers) >= self._bound:
+            self.clear()
+        self.answers[key] = answer
+        answer.is_current = True
 
     def changed(self, kind: str, namespace: str, name: str) -> None:
         """Forget what hangs on an object; signature of the store's subscribers."""
@@ -55,16 +62,14 @@ class Memo:
 
     def clear(self) -> None:
         """Forget everything."""
+        for answer in self.answers.values():
+            answer.is_current = False
         self.answers.clear()
         self._by_namespace.clear()
         self._loose.clear()
 
-    def _make_room(self) -> None:
-        # Everything at once: the next questions refill what is in use, and the common case,
-        # a table that is never full, pays for no order of age.
-        if len(self.answers) >= self._bound:
-            self.clear()
-
     def _forget(self, keys: list[Key]) -> None:
         for key in keys:
-            self.answers.pop(key, None)
+            answer = self.answers.pop(key, None)
+            if answer is not None:
+                answer.is_current = False

@@ -11,7 +11,7 @@ from k8sdns import records
 from k8sdns.answers import Answer, Question
 from k8sdns.corefile import kinds
 from k8sdns.corefile.settings import Directive, argument
-from k8sdns.interfaces import IObserver
+from k8sdns.interfaces import IRepeatObserver
 from k8sdns.server.draft import BlockDraft
 
 
@@ -26,7 +26,7 @@ class Settings:
     )
 
 
-@implementer(IObserver)
+@implementer(IRepeatObserver)
 class ErrorLog:
     """Writes ``<rcode> <name> <type>: <error>`` for each Answer that carries an error."""
 
@@ -43,6 +43,9 @@ class ErrorLog:
             type=records.type_name(question.qtype),
             error=answer.error,
         )
+
+    def tally(self, _question: Question, _answer: Answer, _size: int) -> None:
+        """Repeated replies carry no error."""
 
 
 def install(_settings: Settings, block: BlockDraft) -> None:

@@ -17,7 +17,14 @@ from twisted.python.failure import Failure
 from k8sdns import answers
 from k8sdns.answers import Answer, Question
 from k8sdns.errors import NoNextAuthority, QueryError, ServerFailure
-from k8sdns.interfaces import IAuthority, IObserver, IRotation, IRouting, IStage
+from k8sdns.interfaces import (
+    IAuthority,
+    IObserver,
+    IRepeatObserver,
+    IRotation,
+    IRouting,
+    IStage,
+)
 from k8sdns.server.chain import Chain
 
 if TYPE_CHECKING:
@@ -35,11 +42,19 @@ OTHER_ERROR = 0
 class ServerBlock:
     """What one block of a Corefile came to; `respond` answers a question and never raises.
 
-    `things` are what its directives added, in plugin order.
+    `things` are what its directives added, in plugin order. `payload_size` is the longest reply
+    over UDP in octets; None is the server's own limit.
     """
 
-    def __init__(self, things: Sequence[Any], panics: Counts, words: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        things: Sequence[Any],
+        panics: Counts,
+        words: Sequence[str] = (),
+        payload_size: int | None = None,
+    ) -> None:
         self._things = tuple(things)
+        self.payload_size = payload_size
         self._panics = panics
         self._last_word = words[-1] if words else ""
         self.is_empty = not words
@@ -47,11 +62,25 @@ class ServerBlock:
         self.observers: tuple[Any, ...] = tuple(each.saw for each in self.all(IObserver))
         self.rotation: Any = next(iter(self.all(IRotation)), None)
         self.routings: tuple[Any, ...] = tuple(self.all(IRouting))
-        self.respond: Respond = self._compiled(self.all(IStage))
+        stages = self.all(IStage)
+        self.respond: Respond = self._compiled(stages)
+        self._first_word = self.chain.authorities[0].word if self.chain.authorities else None
+        self._may_repeat = not stages and not self.routings and self._observers_can_be_told()
 
     def all(self, interface: Any) -> list[Any]:
         """Return what provides `interface`, in plugin order."""
         return [thing for thing in self._things if interface.providedBy(thing)]
+
+    def _observers_can_be_told(self) -> bool:
+        return all(map(IRepeatObserver.providedBy, self.all(IObserver)))
+
+    def repeats(self, answer: Answer) -> bool:
+        """Tell whether `answer`, while it is current, is what the same question would get again.
+
+        So it is where nothing stands around the chain and its first authority made the Answer: of
+        any other, those before it had to pass the question on, which they may not do next time.
+        """
+        return self._may_repeat and answer.source == self._first_word
 
     def _compiled(self, stages: Iterable[Any]) -> Respond:
         """Wrap the stages around the chain, the first one outermost."""

@@ -61,6 +61,7 @@ class BlockDraft:
         self.is_debugged = False
         self.serves_any_class = False
         self.stream_limits: StreamLimits | None = None
+        self.payload_size: int | None = None
         self.words: list[str] = []  # of the directives installed so far, in plugin order
         self._things: list[Any] = []
 
@@ -83,4 +84,4 @@ class BlockDraft:
     def made(self) -> ServerBlock:
         """Return the block that the things come to."""
         panics = self.context.metrics.counter(PANICS)
-        return ServerBlock(self._things, panics, self.words)
+        return ServerBlock(self._things, panics, self.words, self.payload_size)

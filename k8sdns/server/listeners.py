@@ -84,14 +84,14 @@ class Listener:
         self._server = server
         self._factory.current = stream_factory
         for port in self._ports:
-            port.respond_with(server.respond)
+            port.respond_with(server.repeater().respond)
 
     def start(self) -> None:
         """Begin to read."""
         if self._ports or self._listening or self._server is None:
             return
         for sock, address in self._datagrams:
-            port = port_for(sock, address, self._server.respond, self._reactor)
+            port = port_for(sock, address, self._server.repeater().respond, self._reactor)
             self._ports.append(port)
             port.start()
         for stream in self._streams:

@@ -24,7 +24,9 @@ from k8sdns.authorities.transfer import TRANSFER_TYPES, TransferAnswer
 from k8sdns.errors import ServerFailure
 from k8sdns.interfaces import ILookup
 from k8sdns.metrics import PANICS, Metrics
+from k8sdns.server.block import ServerBlock
 from k8sdns.server.deadlines import Deadlines
+from k8sdns.server.repeats import Repeater
 from k8sdns.server.router import Route, Router
 from k8sdns.server.stream import DNSStream, Streams
 from k8sdns.wire.edns import DEFAULT_PAYLOAD
@@ -37,6 +39,7 @@ MAX_DEPTH = 10  # self-lookups on behalf of one query
 
 Reply: TypeAlias = "bytes | None"
 StreamReply: TypeAlias = "bytes | Iterator[bytes] | None"
+Learn: TypeAlias = Callable[[Question, Answer, ServerBlock, bytes], None]
 Saw: TypeAlias = Callable[[Question, Answer, float, int], None]
 
 _TOO_DEEP = ServerFailure("names lead to one another too deeply")
@@ -76,7 +79,24 @@ class Server(DNSServerFactory):
         self.deadlines = Deadlines(clock)
         self.streams = streams if streams is not None else Streams(clock)
         self.queries = 0
+        self._repeaters: list[Repeater] = []
         self._panics = metrics.counter(PANICS)
+
+    def repeater(self) -> Repeater:
+        """Return what answers the datagrams of one more socket."""
+        repeater = Repeater(self)
+        self._repeaters.append(repeater)
+        return repeater
+
+    @property
+    def asked(self) -> int:
+        """How many queries came, those that were answered with an earlier reply included."""
+        return self.queries + sum(repeater.served for repeater in self._repeaters)
+
+    def tell_observers(self) -> None:
+        """Bring observers up to date with the replies that were given again."""
+        for repeater in self._repeaters:
+            repeater.tell()
 
     def buildProtocol(self, address: IAddress | None) -> DNSStream | None:
         """Return the protocol of one stream connection, or None if none can be had now."""
@@ -87,9 +107,13 @@ class Server(DNSServerFactory):
         message: bytes,
         address: tuple[Any, ...],
         local_address: tuple[Any, ...] = ("", 0),
+        learn: Learn | None = None,
         is_stream: bool = False,  # noqa: FBT001, FBT002 - positional for speed
     ) -> Reply | Deferred[Reply]:
-        """Return the reply to one message, None for silence, or a Deferred of either."""
+        """Return the reply to one message, None for silence, or a Deferred of either.
+
+        `learn` is told of replies whose Answer is current.
+        """
         started = perf_counter()
         self.queries += 1
         question = read(message)
@@ -105,29 +129,39 @@ class Server(DNSServerFactory):
             return self._refused(question, started)
         result = route.block.respond(question)
         if isinstance(result, Answer):
-            return self._finished(result, question, route, started)
+            return self._finished(result, question, route, started, learn)
         self.deadlines.watch(result)
-        return result.addCallback(self._finished, question, route, started)
+        return result.addCallback(self._finished, question, route, started, learn)
 
     def respond_to_stream(
         self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
     ) -> Reply | Deferred[Reply]:
         """The same for one message of a stream."""
-        return self.respond(message, address, local_address, True)  # noqa: FBT003
+        return self.respond(message, address, local_address, None, True)  # noqa: FBT003
 
-    def _finished(self, answer: Answer, question: Question, route: Route, started: float) -> Reply:
+    def _finished(
+        self,
+        answer: Answer,
+        question: Question,
+        route: Route,
+        started: float,
+        learn: Learn | None,
+    ) -> Reply:
         block = route.block
         message = None
         size = 0
         if answer is not SILENT:
             try:
-                message = reply(question, answer, self.payload_size, block.rotation)
+                payload_size = block.payload_size or self.payload_size
+                message = reply(question, answer, payload_size, block.rotation)
             except Exception:
                 message, answer = self._unwritable(question)
             size = len(message)
         if block.observers:
             question.route_zone = route.zone
             self._observed(block.observers, question, answer, started, size)
+        if answer.is_current and learn is not None and message is not None:
+            learn(question, answer, block, message)
         return message
 
     def _unwritable(self, question: Question) -> tuple[bytes, Answer]:

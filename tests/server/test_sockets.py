@@ -129,6 +129,9 @@ class TestListeners:
 class FakeServer:
     """Something that answers."""
 
+    def repeater(self) -> FakeServer:
+        return self
+
     def respond(self, *_args: object) -> None: ...
 
 
