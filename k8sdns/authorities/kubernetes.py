@@ -144,7 +144,9 @@ class KubernetesAuthority(Authority):
         """Deny a name, unless that would be a lie: before the first listing nobody can know."""
         if not self._is_synced:
             return zone.unready(self.waits_for())
-        return None if zone.falls_through(question.qname) else zone.nxdomain
+        if zone.may_fall and zone.falls_through(question.qname):
+            return None
+        return zone.nxdomain
 
     # -- the top of a zone ---------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ class LiveZone:
         "always_falls",
         "falls_below",
         "is_reverse",
+        "may_fall",
         "name",
         "nameserver",
         "nodata",
@@ -46,6 +47,7 @@ class LiveZone:
         self.nameserver = names.from_labels((b"ns", b"dns"), name)
         self.always_falls = any(names.is_subdomain(name, zone) for zone in fallthrough)
         self.falls_below = tuple(zone for zone in fallthrough if names.is_subdomain(zone, name))
+        self.may_fall = self.always_falls or bool(self.falls_below)
         self.renew(0, 0)
 
     def renew(self, serial: int, ttl: int) -> None:

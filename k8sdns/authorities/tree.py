@@ -49,12 +49,12 @@ class ClusterTree:
 
     def has_namespace(self, place: Place) -> bool:
         """Tell whether there is anything below the namespace of `place` in its tree."""
-        if place.tree == POD_TREE and self.pods == DISABLED:
-            return False
         namespace = place.namespace
+        if namespace not in self.store.namespace_at:
+            return False
         if self._labels is not None and namespace not in self._labels:
             return False
-        return namespace in self.store.namespace_at
+        return place.tree != POD_TREE or self.pods != DISABLED
 
     def is_exposed(self, namespace: str) -> bool:
         """Tell whether names in `namespace` are served: it exists and is not configured away."""
