@@ -1,0 +1,109 @@
+"""Write what the documentation says from one source: the directives themselves.
+
+``python docs/generate.py`` rewrites docs/directives/index.md, and in every page of a directive the
+part between the two marks. The tests fail when a page is not current.
+"""
+# ruff: noqa: INP001 - a program, not a package
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from k8sdns.corefile.directive import Directive
+from k8sdns.corefile.order import ORDER, ranked
+from k8sdns.corefile.syntax import Row, syntax
+from k8sdns.directives import discovered
+
+FOLDER = Path(__file__).parent / "directives"
+BEGIN = "<!-- syntax: written by docs/generate.py -->"
+END = "<!-- end of syntax -->"
+
+# What CoreDNS's words that are not here are for; a reader may look for one.
+ABSENT = {
+    "azure": "answers from Azure DNS",
+    "clouddns": "answers from Google Cloud DNS",
+    "dnssec": "signs answers on the fly",
+    "dnstap": "dnstap output",
+    "etcd": "answers from etcd in SkyDNS's layout",
+    "geoip": "MaxMind lookups for `metadata`",
+    "grpc": "forwards over gRPC",
+    "grpc_server": "limits of DNS over gRPC",
+    "https3": "limits of DNS over HTTP/3",
+    "nomad": "answers from Nomad",
+    "on": "runs commands on events",
+    "pprof": "Go profiles",
+    "proxyproto": "the PROXY protocol",
+    "quic": "limits of DNS over QUIC",
+    "route53": "answers from AWS Route 53",
+    "secondary": "zones transferred in",
+    "shed": "drops queries under overload",
+    "sign": "signs zone files",
+    "trace": "tracing spans",
+    "tsig": "TSIG signatures",
+}
+
+
+def main() -> None:
+    """Bring every page up to date."""
+    found = discovered()
+    (FOLDER / "index.md").write_text(index(found), encoding="utf-8")
+    for word, directive in found.items():
+        page = FOLDER / f"{word}.md"
+        if page.exists():
+            page.write_text(current(page.read_text(encoding="utf-8"), directive), encoding="utf-8")
+
+
+def index(found: dict[str, Directive]) -> str:
+    """Return the page that lists every word, in the order in which questions pass them."""
+    follows = {word: each.follows for word, each in found.items() if each.follows is not None}
+    words = ranked(found, follows)
+    absent = sorted(set(ORDER) - set(found))
+    return "\n".join(
+        [
+            "# Directives",
+            "",
+            "The words of a server block, in the order in which a question passes them, whatever "
+            "their order",
+            "in the Corefile. `import` is read by [the Corefile language](../corefile.md) itself.",
+            "",
+            "| word | what it does |",
+            "|---|---|",
+            *(f"| [{word}]({word}.md) | {found[word].summary} |" for word in words),
+            "",
+            "## Words of CoreDNS that are not here",
+            "",
+            "A Corefile with one of these is refused; the error says so and names the line.",
+            "",
+            "| word | what it does in CoreDNS |",
+            "|---|---|",
+            *(f"| {word} | {ABSENT.get(word, '')} |" for word in absent),
+            "",
+        ]
+    )
+
+
+def current(page: str, directive: Directive) -> str:
+    """Return `page` with the part between its marks written anew; a page without marks as it is."""
+    marked = re.compile(re.escape(BEGIN) + r".*?" + re.escape(END), re.DOTALL)
+    return marked.sub(lambda _: "\n".join([BEGIN, *_syntax(directive), END]), page)
+
+
+def _syntax(directive: Directive) -> list[str]:
+    found = syntax(directive.word, directive.settings)
+    rows = [*found.arguments, *found.options]
+    lines = ["", "```text", found.usage, "```", ""]
+    if rows:
+        lines += ["| | what it does | must be | default |", "|---|---|---|---|"]
+        lines += [*map(_row, rows), ""]
+    return lines
+
+
+def _row(row: Row) -> str:
+    name = f"`{row.name} {row.form}`" if row.form else f"`{row.name}`"
+    cells = (name, row.help, row.says, row.default)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    main()
