@@ -63,9 +63,9 @@ def index(found: dict[str, Directive]) -> str:
         [
             "# Directives",
             "",
-            "The words of a server block, in the order in which a question passes them, whatever "
-            "their order",
-            "in the Corefile. `import` is read by [the Corefile language](../corefile.md) itself.",
+            "The words of a server block, in the order in which a question passes them, whatever",
+            "order they have in the Corefile. `import` is read by",
+            "[the Corefile language](../corefile.md) itself.",
             "",
             "| word | what it does |",
             "|---|---|",
