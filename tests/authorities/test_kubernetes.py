@@ -107,7 +107,9 @@ def test_the_same_question_gets_the_same_answer_until_its_service_changes(store)
     assert ask(authority, "web.shop.svc.cluster.local") is first
     store.upsert(service("other", ips=("10.96.0.9",)))
     assert ask(authority, "web.shop.svc.cluster.local") is first
+    assert first.is_current
     store.upsert(service(ips=("10.96.0.2",), version="2"))
+    assert not first.is_current
     assert texts(ask(authority, "web.shop.svc.cluster.local")) == ["10.96.0.2"]
 
 
@@ -131,8 +133,11 @@ def test_the_memory_is_bounded():
 
 def test_a_closed_authority_no_longer_follows_the_store(store):
     authority = authority_of(store)
+    answer = ask(authority, "web.shop.svc.cluster.local")
+    assert answer.is_current
     authority.close()
     assert not store._subscribers
+    assert not answer.is_current
 
 
 def test_the_serial_moves_with_the_cluster(store):
