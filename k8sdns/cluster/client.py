@@ -37,6 +37,8 @@ PATHS: dict[Kind, str] = {
 ANSWER_WITHIN = 30.0
 """Seconds from connecting until the headers of the answer are there."""
 
+CLOSE_WITHIN = 2.0
+
 
 class ApiClient:
     """Makes requests to one API server.
@@ -82,9 +84,12 @@ class ApiClient:
         return Exchange(self, url, conversation)
 
     def close(self) -> Deferred[Any]:
-        """Close idle connections; those in use end with their exchanges."""
-        pool = self._connections.pool if self._connections else None
-        return pool.closeCachedConnections() if pool else succeed(None)
+        """Close idle connections; fires when that is done, or after `CLOSE_WITHIN` seconds."""
+        if self._connections is None:
+            return succeed(None)
+        # A peer that hangs never answers TLS's farewell; nobody shall wait for it.
+        closing: Deferred[Any] = self._connections.pool.closeCachedConnections()
+        return closing.addTimeout(CLOSE_WITHIN, self.reactor, onTimeoutCancel=lambda _, __: None)
 
     async def ask(self, url: bytes, headers: Headers) -> tuple[IResponse, Grant]:
         """Return the response to one GET and the grant that it was made with.

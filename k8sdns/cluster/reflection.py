@@ -2,8 +2,9 @@
 
 Owns: the transition table, which is both what runs and what `python -m k8sdns.cluster.reflector`
 prints. Refuses to know connections, clocks and JSON. The rules are those of client-go's reflector
-(tools/cache) with one more: whatever goes wrong with a WatchList before it is complete leads to
-LIST, because some servers never complete one.
+(tools/cache) with two more: whatever goes wrong with a WatchList before it is complete leads to
+LIST, because some servers never complete one; and a version that goes back means that the server
+lost its history, which a watch from our version would hide until it has caught up.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Event(enum.Enum):
     EXPIRED = "410, Expired or Gone for a resourceVersion that was named"
     PAGE_EXPIRED = "410 for a continue token"
     FROM_THE_FUTURE = "ResourceVersionTooLarge"
+    WENT_BACK = "a version older than ours: the server was restored from a backup"
     FAILED = "any other HTTP status or ERROR event"
 
 
@@ -181,6 +183,7 @@ TABLE: dict[tuple[State, Event], Rule] = {
     (S.WATCHING, E.FAILED): _RELIST_LATER,
     (S.WATCHING, E.EXPIRED): _rule(S.WAITING, "back_off_then_relist"),
     (S.WATCHING, E.FROM_THE_FUTURE): _rule(S.WAITING, "forget_version", "back_off_then_relist"),
+    (S.WATCHING, E.WENT_BACK): _rule(S.WAITING, "forget_version", "back_off_then_relist"),
     (S.WATCHING, E.UNREACHABLE): _WATCH_LATER,
     (S.WATCHING, E.THROTTLED): _WATCH_LATER,
     (S.WATCHING, E.DENIED): _RELIST_LATER,

@@ -120,6 +120,8 @@ class Reflector:
     def bookmarked(self, resource_version: str, *, ends_initial_events: bool) -> list[Action]:
         """BOOKMARK came."""
         self._events_seen += 1
+        if self._is_older(resource_version):
+            return self._happened(Event.WENT_BACK)
         self._version = resource_version
         is_end = ends_initial_events
         return self._happened(Event.INITIAL_EVENTS_ENDED if is_end else Event.BOOKMARKED)
@@ -194,9 +196,22 @@ class Reflector:
 
     def _changed(self, change: Action, resource_version: str) -> list[Action]:
         self._events_seen += 1
+        is_older = self._is_older(resource_version)
+        if is_older and type(change) is not Delete:
+            return self._happened(Event.WENT_BACK)
         self._change = change
-        self._version = resource_version
+        # A deletion may come with the version of what was deleted.
+        self._version = "" if is_older else resource_version
         return self._happened(Event.CHANGED)
+
+    def _is_older(self, resource_version: str) -> bool:
+        """Tell whether a version in a watch is below ours (they are numbers: KEP-5504)."""
+        ours = self.resource_version
+        if self.state is not State.WATCHING or len(resource_version) > len(ours):
+            return False
+        if not (resource_version.isdecimal() and ours.isdecimal()):
+            return False
+        return int(resource_version) < int(ours)
 
     def _kind_of_refusal(self, status: Status, retry_after: float | None) -> Event:
         if status.code == 401 and not self._asked_again:

@@ -353,3 +353,136 @@ def test_a_watch_whose_peer_fell_silent_is_given_up_after_its_time():
     world.pass_time(640, step=1)
     assert world.held("services") == world.expected("services")
     world.close()
+
+
+class Switch:
+    """An endpoint factory whose server can be exchanged, as behind one address."""
+
+    def __init__(self, server):
+        self.server = server
+
+    def endpointForURI(self, uri):
+        return self.server.endpoint()
+
+
+@pytest.mark.parametrize("watch_list", [True, False])
+@pytest.mark.parametrize("changes", [0, 60])
+def test_a_server_restored_from_an_older_backup_is_followed(watch_list, changes):
+    world = World()
+    switch = Switch(world.server)
+    world.source = LiveSource(
+        ClusterAccess("http://api:6443"), world.store, reactor=world.clock, endpoints=switch
+    )
+    for number in range(30):
+        world.server.apply(an_object("Service", number, 1))
+    world.source.start()
+    world.pass_time(2)
+    old, world.server = world.server, FakeApiServer(world.clock, world.clock)
+    switch.server = world.server
+    world.server.conduct.watch_list = watch_list
+    world.server.apply(an_object("Service", 3, 2))
+    for change in range(changes):
+        world.server.apply(an_object("Service", 4, change % 3))
+    old.stop()
+    world.pass_time(90)
+    # A version that the new server has too cannot be told from its own; client-go cannot either.
+    if changes == 0:
+        assert world.held("services") == world.expected("services")
+    assert world.source.unsynced == ()
+    assert not world.store.is_stale("services")
+    world.close()
+
+
+def a_pod(name, **more):
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "shop", **more},
+        "status": {"phase": "Running", "podIP": "10.2.0.1"},
+    }
+
+
+def test_a_pod_on_its_way_out_is_served_until_it_is_gone_and_never_begun():
+    world = World()
+    world.source = LiveSource(
+        ClusterAccess("http://api:6443"),
+        world.store,
+        reactor=world.clock,
+        kinds=("pods",),
+        endpoints=world.server.endpoint(),
+    )
+    world.server.apply(a_pod("old"))
+    world.source.start()
+    world.pass_time(2)
+    ending = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    world.server.apply(a_pod("old", **ending))
+    world.server.apply(a_pod("late", **ending))
+    world.pass_time(2)
+    world.server.compact()
+    world.server.disconnect()
+    world.server.apply(a_pod("new"))
+    world.server.compact()
+    world.pass_time(20)
+    assert {pod.name for pod in world.store.things("pods")} == {"old", "new"}
+    world.server.delete("Pod", "shop", "old")
+    world.pass_time(2)
+    assert {pod.name for pod in world.store.things("pods")} == {"new"}
+    world.close()
+
+
+def test_losing_and_regaining_contact_are_said_once_each():
+    from twisted.logger import formatEvent, globalLogPublisher
+
+    said = []
+    globalLogPublisher.addObserver(said.append)
+    try:
+        world = World()
+        world.source.start()
+        world.pass_time(2)
+        world.server.refuse()
+        world.server.disconnect()
+        world.pass_time(200)
+        world.server.accept()
+        world.pass_time(70)
+        world.close()
+    finally:
+        globalLogPublisher.removeObserver(said.append)
+    lines = [formatEvent(event) for event in said]
+    assert len([line for line in lines if "services: lost contact" in line]) == 1
+    assert len([line for line in lines if "services: contact" in line and "back" in line]) == 1
+
+
+def test_metrics_count_answers_failures_and_waiting():
+    world = World()
+    world.source.start()
+    world.pass_time(2)
+    metrics = world.source.rest_metrics
+    assert metrics.requests["200", "GET", "api:6443"] == 3
+    world.server.refuse()
+    world.server.disconnect()
+    world.pass_time(60)
+    assert metrics.requests["<error>", "GET", "api:6443"] > 3
+    assert sum(metrics.durations["GET", "api:6443"].counts) == metrics.requests.total()
+    assert sum(metrics.limiter_durations["GET", "api:6443"].counts) == metrics.requests.total()
+    world.close()
+
+
+def test_requests_are_spread_by_the_rate_limit():
+    world = World()
+    world.source = LiveSource(
+        ClusterAccess("http://api:6443"),
+        world.store,
+        reactor=world.clock,
+        qps=0.5,
+        burst=1,
+        max_inflight=1,
+        endpoints=world.server.endpoint(),
+    )
+    world.source.start()
+    world.pass_time(1)
+    assert len(world.server.log) == 1
+    world.pass_time(2)
+    assert len(world.server.log) == 2
+    world.pass_time(2)
+    assert world.source.unsynced == ()
+    world.close()

@@ -309,9 +309,32 @@ def test_late_events_change_nothing():
     assert reflector.started() == []
 
 
+@pytest.mark.parametrize(
+    "says",
+    [
+        lambda r: r.bookmarked("9", ends_initial_events=False),
+        lambda r: r.upserted(B, "9"),
+    ],
+)
+def test_a_server_that_went_back_in_time_is_listed_anew(says):
+    bench = Bench(watch_list=False)
+    reflector = bench.watching()
+    asked = parameters(bench.after_pause(says(reflector)))
+    assert (asked["verb"], asked["resourceVersion"]) == ("list", "")
+
+
+def test_versions_that_are_no_numbers_are_not_compared():
+    reflector = Bench(watch_list=False).watching()
+    reflector.bookmarked("x", ends_initial_events=False)
+    assert reflector.resource_version == "x"
+    reflector.bookmarked("5", ends_initial_events=False)
+    assert reflector.resource_version == "5"
+
+
 OPEN = (State.STREAMING, State.LISTING, State.WATCHING)
 TROUBLE = [event for event in Event if event.name not in ("STARTED", "WAITED")]
 ONLY_LISTING = {Event.LISTED, Event.PAGE_ENDED, Event.LIST_ENDED, Event.PAGE_EXPIRED}
+ONLY_WATCHES = {Event.WENT_BACK}
 ONLY_STREAMS = {Event.CHANGED, Event.BOOKMARKED, Event.INITIAL_EVENTS_ENDED}
 
 
@@ -319,6 +342,7 @@ ONLY_STREAMS = {Event.CHANGED, Event.BOOKMARKED, Event.INITIAL_EVENTS_ENDED}
 @pytest.mark.parametrize("event", TROUBLE)
 def test_every_event_has_a_rule_wherever_it_can_happen(state, event):
     can_happen = event not in (ONLY_STREAMS if state is State.LISTING else ONLY_LISTING)
+    can_happen &= state is State.WATCHING or event not in ONLY_WATCHES
     assert ((state, event) in TABLE) is can_happen
 
 
