@@ -197,6 +197,7 @@ class Answer:
     """
 
     __slots__ = (
+        "_octets",
         "_rendered",
         "is_current",
         "additional",
@@ -233,6 +234,7 @@ class Answer:
         self.source = source
         self.error = error
         self.is_current = False
+        self._octets = 0
         self._rendered: Rendered | None = None
 
     @property
@@ -277,12 +279,18 @@ class Answer:
         return Answer(**arguments)
 
     def uncompressed_size(self, question: Question) -> int:
-        """Return the octets of the message without compression and OPT, as CoreDNS measures replies."""
-        size = QUESTION_OFFSET + len(question.wire)
+        """Return the octets of the message without compression and OPT (what CoreDNS measures)."""
+        octets = self._octets or self.measured()
+        return QUESTION_OFFSET + len(question.wire) + octets
+
+    def measured(self) -> int:
+        """Return the octets of the records without compression; they are counted once."""
+        octets = 0
         for section in (self.answer, self.authority, self.additional):
             for record in section:
-                size += len(record.owner) + 10 + len(record.rdata)
-        return size
+                octets += len(record.owner) + 10 + len(record.rdata)
+        self._octets = octets
+        return octets
 
     def __repr__(self) -> str:
         counts = f"{len(self.answer)}/{len(self.authority)}/{len(self.additional)}"

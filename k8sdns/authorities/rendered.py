@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from k8sdns.answers import Answer, Question, Rendered
+from k8sdns import records
+from k8sdns.answers import QUESTION_OFFSET, Answer, Question, Rendered
 from k8sdns.records import Record
 from k8sdns.wire.message import parse
 
@@ -38,6 +39,7 @@ class RenderedAnswer(Answer):
         self.source = source
         self.error = None
         self.is_current = False
+        self._octets = 0
         self._rendered = rendered
         self._sections: Sections | None = None
 
@@ -66,6 +68,52 @@ class RenderedAnswer(Answer):
             return kept  # type: ignore[no-any-return]
         # Not kept: these sections must stay what the octets say.
         return Answer(self.answer, self.authority, self.additional).rendered(question)
+
+    def measured(self) -> int:
+        """Return the octets of the records without compression, read off the octets as they are."""
+        kept: Any = self._rendered
+        self._octets = uncompressed(kept)
+        return self._octets
+
+
+def uncompressed(rendered: Rendered) -> int:
+    """Return how many octets the records of valid sections have when no name is compressed."""
+    body, qname = rendered.body, rendered.qname
+    octets = 0
+    at = 0
+    for end in rendered.ends:
+        name, at = _expanded(body, at, qname)
+        places = records.NAMES_IN_RDATA.get(body[at] << 8 | body[at + 1])
+        at += 10
+        octets += name + 10
+        if places is not None:
+            fixed, count = places
+            at += fixed
+            octets += fixed
+            for _ in range(count):
+                name, at = _expanded(body, at, qname)
+                octets += name
+        octets += end - at
+        at = end
+    return octets
+
+
+def _expanded(body: bytes, at: int, qname: bytes) -> tuple[int, int]:
+    """Return how long the name at `at` is without compression, and where it ends in `body`."""
+    start = QUESTION_OFFSET + len(qname) + 4
+    octets = 0
+    end = -1
+    while length := body[at]:
+        if length >= 0xC0:
+            end = at + 2 if end < 0 else end
+            target = (length & 0x3F) << 8 | body[at + 1]
+            if target < start:  # into the question's name, and on to its end
+                return octets + QUESTION_OFFSET + len(qname) - target, end
+            at = target - start
+        else:
+            octets += length + 1
+            at += length + 1
+    return octets + 1, at + 1 if end < 0 else end
 
 
 def ttl_places(rendered: Rendered) -> tuple[int, ...]:
