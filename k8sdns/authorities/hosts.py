@@ -12,17 +12,17 @@ from collections.abc import Generator, Iterable
 from itertools import chain
 from typing import Any, Final
 
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from k8sdns import names, records
 from k8sdns.answers import Answer, Question
 from k8sdns.authorities import polling
 from k8sdns.authorities.base import Authority
 from k8sdns.authorities.zoneauthority import falls_through
-from k8sdns.interfaces import IReadiness
 from k8sdns.records import Record
 
 RELOAD_AFTER: Final = 5.0  # seconds (CoreDNS: hosts' reload 5s)
@@ -93,14 +93,11 @@ def _name(text: str) -> bytes | None:
     return name if name != names.ROOT else None
 
 
-@implementer(IReadiness)
-class HostsFile:
+class HostsFile(Service):
     """A hosts file and inline lines, read again when the file changed; a missing file is empty.
 
     `entries` and `modified_at` (seconds since the epoch) are what the metrics show.
     """
-
-    word = "hosts"
 
     def __init__(
         self,
@@ -127,21 +124,21 @@ class HostsFile:
         """How many pairs of a name and an address there are."""
         return self.table.entries
 
-    def waits_for(self) -> str:
-        """Return what is missing while the first reading goes on."""
-        is_missing = self._rereading.is_first and self._rereading.is_reading
-        return f"hosts file {self.path}" if is_missing else ""
-
-    def start(self) -> None:
-        """Read a small file now, a large one in slices, and poll from now on."""
+    def load(self) -> None:
+        """Read a small file now; leave a large one to `startService`. A missing one is logged."""
         try:
             self._rereading.read_if_small()
         except OSError as error:
             self._complain(error)
-        self._rereading.start()
 
-    def stop(self) -> None:
-        """Stop reading; what is known stays."""
+    def startService(self) -> Deferred[None]:
+        """Read what is not read yet, and poll from now on; fires after the first reading."""
+        super().startService()  # type: ignore[no-untyped-call]
+        return self._rereading.start()
+
+    def stopService(self) -> None:
+        """Stop polling and reading; what is known stays."""
+        super().stopService()  # type: ignore[no-untyped-call]
         self._rereading.stop()
 
     def _reading(self) -> Generator[None, None, tuple[HostsTable, float]]:

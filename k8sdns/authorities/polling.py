@@ -115,12 +115,8 @@ class Rereading(Generic[T]):
         self._take = take
         self._keep = keep
         self._underway: Deferred[Any] | None = None
+        self._waiting: Deferred[None] | None = None
         self._poll = Poll(clock, period, self.look)
-
-    @property
-    def is_reading(self) -> bool:
-        """Tell whether a reading goes on."""
-        return self._underway is not None
 
     def read_if_small(self) -> None:
         """Read now what takes no time worth mentioning, and leave the rest to `start`.
@@ -131,11 +127,17 @@ class Rereading(Generic[T]):
             self.seen = signature(self.files)
             self._took(finished(self._reading()))
 
-    def start(self) -> None:
-        """Read what is not read yet, and poll from now on."""
+    def start(self) -> Deferred[None]:
+        """Read what is not read yet, and poll from now on; fires when the first reading ended."""
+        begun: Deferred[None] = Deferred()
         if self.is_first:
             self.look()
         self._poll.start()
+        if self._underway is None:
+            begun.callback(None)
+        else:
+            self._waiting = begun
+        return begun
 
     def stop(self) -> None:
         """Stop polling and reading."""
@@ -166,3 +168,6 @@ class Rereading(Generic[T]):
 
     def _ended(self, _result: Any) -> None:
         self._underway = None
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting.callback(None)

@@ -10,22 +10,21 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from k8sdns import names
 from k8sdns.authorities import polling, zonefile
 from k8sdns.authorities.zone import Zone
 from k8sdns.authorities.zonelookup import ZoneAnswers
-from k8sdns.interfaces import IReadiness
 
 RELOAD_AFTER: Final = 60.0  # seconds (CoreDNS: file's reload 1m)
 
 
-@implementer(IReadiness)
-class ZoneFile:
+class ZoneFile(Service):
     """One zone of one file, kept up to date; the last good zone stays when the file breaks.
 
     `answers` is None until the first load. `changed` is called with each new zone.
@@ -63,24 +62,21 @@ class ZoneFile:
         """The zone that is served, or None."""
         return self.answers.zone if self.answers else None
 
-    def waits_for(self) -> str:
-        """Return what is missing while the first reading goes on."""
-        is_missing = self._rereading.is_reading and self.answers is None
-        return f"zone file {self.path}" if is_missing else ""
-
     def load(self) -> None:
-        """Read a small file now; leave a large one to `start`.
+        """Read a small file now; leave a large one to `startService`.
 
         Raises `zonefile.ZoneFileError` for a mistake in the file, OSError if it cannot be read.
         """
         self._rereading.read_if_small()
 
-    def start(self) -> None:
-        """Read what is not read yet, and poll from now on."""
-        self._rereading.start()
+    def startService(self) -> Deferred[None]:
+        """Read what is not read yet, and poll from now on; fires after the first reading."""
+        super().startService()  # type: ignore[no-untyped-call]
+        return self._rereading.start()
 
-    def stop(self) -> None:
+    def stopService(self) -> None:
         """Stop polling and reading; what is known stays."""
+        super().stopService()  # type: ignore[no-untyped-call]
         self._rereading.stop()
 
     def _take(self, loaded: zonefile.Loaded) -> None:

@@ -46,7 +46,7 @@ def path(tmp_path):
 def started(path, clock, **arguments):
     source = ZoneFile(ORIGIN, str(path), clock, **arguments)
     source.load()
-    source.start()
+    source.startService()
     return source
 
 
@@ -102,7 +102,7 @@ def test_a_file_that_comes_later_is_picked_up(path, clock):
     source = ZoneFile(ORIGIN, str(path), clock)
     with pytest.raises(FileNotFoundError):
         source.load()
-    source.start()
+    source.startService()
     assert source.zone is None
     path.write_text(text(3))
     clock.advance(60)
@@ -124,22 +124,24 @@ def test_a_change_of_an_included_file_counts(path, clock, tmp_path):
     assert source.zone.serial == 9
 
 
-def test_a_large_file_is_read_in_slices(path, clock, monkeypatch):
+def test_a_large_file_is_read_in_slices_and_the_start_waits_for_it(path, clock, monkeypatch):
     monkeypatch.setattr(polling, "LARGE", 100)
     path.write_text(text(4, *(f"h{n} 60 A 192.0.2.1" for n in range(100))))
-    source = started(path, clock)
-    assert source.zone is None
-    assert source.waits_for() == f"zone file {path}"
+    source = ZoneFile(ORIGIN, str(path), clock)
+    source.load()
+    begun = []
+    source.startService().addCallback(begun.append)
+    assert (source.zone, begun) == (None, [])
     clock.pump([0] * 20)
     assert source.zone.serial == 4
-    assert source.waits_for() == ""
+    assert begun == [None]
 
 
 def test_stopping_ends_polling_and_reading(path, clock, monkeypatch):
     monkeypatch.setattr(polling, "LARGE", 100)
     path.write_text(text(4, *(f"h{n} 60 A 192.0.2.1" for n in range(100))))
     source = started(path, clock)
-    source.stop()
+    source.stopService()
     clock.pump([0] * 20)
     assert clock.getDelayedCalls() == []
     assert source.zone is None
