@@ -1,0 +1,158 @@
+"""``template``: answers made from the question (CoreDNS plugin/template)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from k8sdns import names, records
+from k8sdns.answers import Question
+from k8sdns.authorities.gotemplate import GoTemplate, TemplateError
+from k8sdns.authorities.template import FIELDS, Counted, Template, TemplateAuthority
+from k8sdns.corefile import kinds
+from k8sdns.corefile.kinds import Kind
+from k8sdns.corefile.lexer import Token
+from k8sdns.corefile.settings import (
+    Context,
+    Directive,
+    Line,
+    argument,
+    block_zones,
+    counted,
+    fallthrough,
+    option,
+    options,
+    parsed,
+)
+from k8sdns.metrics import (
+    TEMPLATE_FAILURES,
+    TEMPLATE_MATCHES,
+    TEMPLATE_RR_FAILURES,
+    Metrics,
+)
+from k8sdns.server.draft import BlockDraft
+
+_LARGEST_CODE = 0xFFFF
+_EXPRESSIONS = "is not supported: write a regular expression after match"
+
+
+def _class(word: str) -> int:
+    number = records.CLASSES.get(word)
+    if number is None:
+        raise ValueError(f"invalid query class {word}: write IN, CH, HS or ANY")
+    return number
+
+
+def _type(word: str) -> int:
+    number = records.type_number(word) if word.isupper() else None
+    if number is None:
+        raise ValueError(f"invalid RR class {word}: write a type such as A or MX, or ANY")
+    return number
+
+
+def _rcode(word: str) -> int:
+    number = records.RCODES.get(word.upper())
+    if number is None:
+        raise ValueError(f"unknown rcode {word}")
+    return number
+
+
+def _template(token: Token, _context: Context) -> GoTemplate:
+    try:
+        return GoTemplate(token.text, FIELDS)
+    except TemplateError as error:
+        raise ValueError(f"could not compile template: {error}") from None
+
+
+def _ederror(line: Line, context: Context) -> tuple[int, str]:
+    words = counted(line, context, 1, 2, "CODE [TEXT]")
+    code = kinds.integer(0, _LARGEST_CODE).convert(words[0], context)
+    return code, words[1].text if len(words) > 1 else ""
+
+
+_TEMPLATE = Kind("TEMPLATE", "a record as in a zone file, in Go's template language", _template)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Answers with records that are made from the question."""
+
+    rclass: int = argument(
+        kinds.of_text("CLASS", "IN, CH, HS or ANY", _class), help="The class that is asked for."
+    )
+    rtype: int = argument(
+        kinds.of_text("TYPE", "a type, or ANY for all", _type), help="The type that is asked for."
+    )
+    zones: tuple[bytes, ...] = block_zones(help="The zones of the names that are asked for.")
+    match: tuple[re.Pattern[str], ...] = options(
+        kinds.regex(), help="Patterns for the name in lower case; the first that fits counts.",
+        shown="every name",
+    )  # fmt: skip
+    answer: tuple[GoTemplate, ...] = options(_TEMPLATE, help="Records of the answer section.")
+    authority: tuple[GoTemplate, ...] = options(_TEMPLATE, help="Records of the authority section.")
+    additional: tuple[GoTemplate, ...] = options(
+        _TEMPLATE, help="Records of the additional section."
+    )
+    rcode: int = option(
+        kinds.of_text("RCODE", "the name of an RCODE", _rcode),
+        default=records.NOERROR, shown="NOERROR", help="The RCODE of the reply.",
+    )  # fmt: skip
+    ederror: tuple[int, str] | None = parsed(
+        _ederror, form="CODE [TEXT]", default=None, gathers=False,
+        help="An Extended DNS Error for the reply (RFC 8914).",
+    )  # fmt: skip
+    fallthrough: tuple[bytes, ...] = fallthrough(
+        help="Names that no pattern fits go on to the next template or directive."
+    )
+
+    ACCEPTED: ClassVar = {
+        "upstream": "is not needed: aliases are always followed through this server itself",
+    }
+    REFUSED: ClassVar = {"expr": _EXPRESSIONS, "var": _EXPRESSIONS}
+
+    @property
+    def template(self) -> Template:
+        """The same in the terms of the authority."""
+        return Template(
+            self.rclass, self.rtype, self.zones, self.match, self.answer, self.authority,
+            self.additional, self.rcode, self.ederror, self.fallthrough,
+        )  # fmt: skip
+
+
+def _counting(metrics: Metrics) -> Counted:
+    counters = {
+        "matches": metrics.counter(TEMPLATE_MATCHES),
+        "template_failures": metrics.counter(TEMPLATE_FAILURES),
+        "rr_failures": metrics.counter(TEMPLATE_RR_FAILURES),
+    }
+
+    def counted(
+        what: str, question: Question, zone: bytes, template: Template, section: str, text: str
+    ) -> None:
+        labels = [
+            getattr(question.server, "name", ""),
+            names.to_text(zone),
+            "",
+            records.class_name(template.rclass),
+            records.type_name(template.rtype),
+        ]
+        if what != "matches":
+            labels += [section, text]
+        counters[what].add(*labels)
+
+    return counted
+
+
+def install(stanzas: tuple[Settings, ...], block: BlockDraft) -> None:
+    """Add one authority for all templates of the block."""
+    if any(each.rclass not in {records.IN, records.CLASS_ANY} for each in stanzas):
+        block.serves_any_class = True
+    templates = [settings.template for settings in stanzas]
+    counted = _counting(block.context.metrics)
+    block.add(TemplateAuthority(templates, block.lookup, counted))
+
+
+DIRECTIVE = Directive(
+    "template", Settings, install=install, once=False, summary="Answers from templates."
+)
