@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -73,6 +75,19 @@ def test_a_pod_finds_its_api_server(service_account, host, server):
     assert access.server == server
     assert access.token_file == os.path.join(service_account, "token")
     assert access.ca == Pem(os.path.join(service_account, "ca.crt"))
+
+
+def test_in_a_pod_the_kubernetes_package_is_not_loaded(service_account):
+    program = f"""
+import sys
+from k8sdns.cluster.credentials import in_cluster
+from k8sdns.cluster.live import LiveSource
+in_cluster({{"KUBERNETES_SERVICE_HOST": "h", "KUBERNETES_SERVICE_PORT": "1"}}, {service_account!r})
+print("kubernetes" in sys.modules, "twisted.internet.reactor" in sys.modules)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
 
 
 def test_outside_of_a_cluster_the_remedies_are_named():
