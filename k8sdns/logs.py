@@ -146,6 +146,10 @@ def line_of(event: LogEvent) -> str:
     return f"{level}plugin/{word}: {text}" if word else f"{level}{text}"
 
 
+# Twisted's ports say that they start and stop, whatever their factory's `noisy` says.
+_REACTOR_CHATTER = frozenset({"start", "stop"})
+
+
 @implementer(ILogObserver)
 class LineObserver:
     """Writes events as lines; debug events only while `debug` is true (CoreDNS's `debug`)."""
@@ -157,6 +161,8 @@ class LineObserver:
     def __call__(self, event: LogEvent) -> None:
         """Queue one event; called by twisted.logger."""
         if event.get("log_level") is LogLevel.debug and not self.debug:
+            return
+        if event.get("eventType") in _REACTOR_CHATTER:
             return
         self.lines.put(line_of(event))
 

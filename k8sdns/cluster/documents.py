@@ -22,6 +22,10 @@ import yaml
 from k8sdns.errors import ConfigurationError
 
 
+# ``{kind: Service}`` begins like JSON, but is YAML that is written in one line.
+_FLOW_YAML = re.compile(r"\s*(?:\[\s*)?\{\s*\w")
+
+
 class ManifestError(ConfigurationError):
     """A mistake in a manifest; ``str()`` is ``file:line - message``."""
 
@@ -52,7 +56,7 @@ def decode(octets: bytes, file: str) -> str:
 
 def pieces_of(text: str, file: str) -> Iterator[Piece]:
     """Yield the pieces of a file in their order; raises `ManifestError`."""
-    if text.lstrip()[:1] in {"{", "["}:
+    if text.lstrip()[:1] in {"{", "["} and not _FLOW_YAML.match(text):
         yield from _json_pieces(text, file)
         return
     for document in _documents(text):

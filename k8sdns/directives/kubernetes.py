@@ -6,6 +6,7 @@ now included, and `manifests` with what belongs to it.
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -192,6 +193,9 @@ class Settings:
             raise Mistake("namespaces and namespace_labels cannot both be set", "namespace_labels")
         if self.zonal and self.noendpoints:
             raise Mistake("zonal requires the endpoint cache; remove noendpoints", "zonal")
+        for path in self.manifests:
+            if not glob.has_magic(path) and not os.path.exists(path):
+                raise Mistake(f"there is no file or folder {path}", "manifests")
         if self.manifests and (self.endpoint or self.kubeconfig):
             raise Mistake("manifests and an API server exclude each other", "manifests")
 

@@ -43,7 +43,8 @@ class ServerBlock:
     """What one block of a Corefile came to; `respond` answers a question and never raises.
 
     `things` are what its directives added, in plugin order. `payload_size` is the longest reply
-    over UDP in octets; None is the server's own limit.
+    over UDP in octets; None is the server's own limit. `authorities` are those that answer, where
+    they are not simply all of them.
     """
 
     def __init__(
@@ -52,13 +53,14 @@ class ServerBlock:
         panics: Counts,
         words: Sequence[str] = (),
         payload_size: int | None = None,
+        authorities: Sequence[Any] | None = None,
     ) -> None:
         self._things = tuple(things)
         self.payload_size = payload_size
         self._panics = panics
         self._last_word = words[-1] if words else ""
         self.is_empty = not words
-        self.chain = Chain(self.all(IAuthority))
+        self.chain = Chain(self.all(IAuthority) if authorities is None else authorities)
         self.observers: tuple[Any, ...] = tuple(each.saw for each in self.all(IObserver))
         self.rotation: Any = next(iter(self.all(IRotation)), None)
         self.routings: tuple[Any, ...] = tuple(self.all(IRouting))

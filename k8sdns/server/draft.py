@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from k8sdns.answers import Answer, Question
-from k8sdns.interfaces import ILookup
+from k8sdns.interfaces import IAuthority, ILookup
 from k8sdns.metrics import PANICS, Metrics
 from k8sdns.server.block import Answered, ServerBlock
 from k8sdns.server.carried import Share
@@ -64,18 +64,26 @@ class BlockDraft:
         self.payload_size: int | None = None
         self.words: list[str] = []  # of the directives installed so far, in plugin order
         self._things: list[Any] = []
+        self._replaced: set[int] = set()
 
     def add(self, thing: Any) -> None:
         """File `thing` under each interface that it provides; order is the plugin order."""
         self._things.append(thing)
 
     def all(self, interface: Any) -> list[Any]:
-        """Return what provides `interface` so far, in plugin order."""
-        return [thing for thing in self._things if interface.providedBy(thing)]
+        """Return what provides `interface` so far, in plugin order; replaced authorities are none."""
+        found = [thing for thing in self._things if interface.providedBy(thing)]
+        if interface.isOrExtends(IAuthority):
+            found = [thing for thing in found if id(thing) not in self._replaced]
+        return found
 
-    def replace(self, thing: Any, by: Any) -> None:
-        """Put `by` in the place of `thing`: `cache` wraps authorities so."""
-        self._things[self._things.index(thing)] = by
+    def replace(self, authority: Any, by: Any) -> None:
+        """Have `by` answer in the place of `authority`: `cache` wraps what goes to the network so.
+
+        Whatever else `authority` provides (a service to start, readiness) it goes on providing.
+        """
+        self._things.insert(self._things.index(authority), by)
+        self._replaced.add(id(authority))
 
     def path(self, name: str) -> Path:
         """Return a file's path; a relative one is below `root`."""
@@ -84,4 +92,5 @@ class BlockDraft:
     def made(self) -> ServerBlock:
         """Return the block that the things come to."""
         panics = self.context.metrics.counter(PANICS)
-        return ServerBlock(self._things, panics, self.words, self.payload_size)
+        things, authorities = self._things, self.all(IAuthority)
+        return ServerBlock(things, panics, self.words, self.payload_size, authorities)

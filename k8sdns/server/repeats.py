@@ -106,7 +106,7 @@ class Repeater:
             return [reply[2:]]
         if count > MAX_TURNS:
             return []
-        size = self._server.payload_size
+        size = block.payload_size or self._server.payload_size
         return [write(question, answer, size, _Always(first))[2:] for first in range(count)]
 
     def _is_plain(self, question: Question) -> bool:

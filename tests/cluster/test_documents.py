@@ -156,3 +156,18 @@ def test_cutting_never_changes_what_a_file_says(written: list[dict[str, Any]], f
     else:
         text = json.dumps({"kind": "List", "items": written})
     assert objects(text) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("{apiVersion: v1, kind: Service}", 1),
+        ('{"kind": "Service"}', 1),
+        ('[{"kind": "Service"}, {"kind": "Pod"}]', 2),
+        ("[{kind: Service}, {kind: Pod}]", 2),
+        ("[]", 0),
+    ],
+)
+def test_one_line_of_yaml_is_not_taken_for_json(text: str, count: int) -> None:
+    found = [thing for piece in pieces_of(text, "f") for thing in read(piece, "f")]
+    assert len(found) == count
