@@ -97,6 +97,9 @@ _LIST_KIND = re.compile(r"^kind:[ \t]*[\"']?(\w*)List\b", re.MULTILINE)
 _ANCHOR = re.compile(r"[:-] &\w")
 _CONTENT = re.compile(r"^(?!---(?:\s|$))[ \t]*[^\s#]", re.MULTILINE)
 
+MAX_DEPTH = 100  # Kubernetes objects nest some ten levels deep
+_FAR_RIGHT = re.compile(rf"^[ \t?-]{{{MAX_DEPTH},}}", re.MULTILINE)
+
 _SPACES = frozenset({"", " ", "\t", "\n"})
 _HEAD = 4096
 
@@ -190,8 +193,27 @@ def _lines_before_content(text: str) -> int:
     return text.count("\n", 0, content.start()) if content else 0
 
 
+def _check_depth(text: str) -> None:
+    """Raise RecursionError for nesting that would end the process: the C loader recurses freely.
+
+    Counting events costs as much as reading, so only a text that could nest deep is counted: with
+    many brackets, or with a line that begins far to the right.
+    """
+    if text.count("[") + text.count("{") < MAX_DEPTH and not _FAR_RIGHT.search(text):
+        return
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise RecursionError(f"nested deeper than {MAX_DEPTH} levels")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
 def _load(text: str, file: str, line: int) -> list[Any]:
     try:
+        _check_depth(text)
         # The loader is a safe one: it makes plain values only.
         return list(yaml.load_all(text, _Loader))
     except yaml.MarkedYAMLError as error:

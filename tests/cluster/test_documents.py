@@ -171,3 +171,19 @@ def test_cutting_never_changes_what_a_file_says(written: list[dict[str, Any]], f
 def test_one_line_of_yaml_is_not_taken_for_json(text: str, count: int) -> None:
     found = [thing for piece in pieces_of(text, "f") for thing in read(piece, "f")]
     assert len(found) == count
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 100_000,
+        "a: " + "{b: " * 100_000,
+        "- " * 100_000 + "x",
+        "\n".join(" " * n + "a:" for n in range(5000)),
+        "{a: " + "[" * 100_000,
+    ],
+    ids=["sequences", "mappings", "dashes", "blocks", "one line"],
+)
+def test_nesting_without_end_is_a_mistake_and_not_the_end(text: str) -> None:
+    with pytest.raises(ManifestError, match="nested deeper|not YAML"):
+        [read(piece, "f") for piece in pieces_of(text, "f")]
