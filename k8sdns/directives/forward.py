@@ -223,6 +223,11 @@ class Settings:
 
 def _service(settings: Settings, block: BlockDraft) -> ForwardService:
     """Return the running forward for these settings, of an earlier generation if there is one."""
+    context = block.context
+    source = settings.source_address
+    around = context.share.take(
+        ("surroundings", source), lambda: system_surroundings(context.reactor, source)
+    )
 
     def make() -> ForwardService:
         found = settings.targets
@@ -233,13 +238,10 @@ def _service(settings: Settings, block: BlockDraft) -> ForwardService:
             has_policy=settings.policy is not None,
             has_timeout=settings.read_timeout is not None,
         )
-        around = system_surroundings(block.context.reactor, settings.source_address)
-        return ForwardService(
-            forwarding, found.fixed, found.paths, files, around, block.context.metrics
-        )
+        return ForwardService(forwarding, found.fixed, found.paths, files, around, context.metrics)
 
     key = ("forward", settings, signature(settings.tls or ()))
-    return block.context.share.take(key, make)
+    return context.share.take(key, make)
 
 
 def install(stanzas: tuple[Settings, ...], block: BlockDraft) -> None:

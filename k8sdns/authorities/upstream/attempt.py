@@ -152,7 +152,9 @@ class Attempt:
         """Called by the waitlist."""
         self.upstream.timeouts += 1
         if self.stream is not None:
-            self.stream.did_not_answer()
+            stream, self.stream = self.stream, None
+            stream.forget(self)
+            stream.did_not_answer()
         if self._truncated is not None:
             self._end(self._truncated)
             return

@@ -55,11 +55,10 @@ class Query:
 def query_of(question: Question) -> Query:
     """Return what upstreams are asked for a client's question."""
     client = question.edns
-    return Query(
-        question.wire, question.flags & PASSED_ON, our_opt(client is not None and client.do)
-    )
+    opt = our_opt(client is not None and client.do, question.upstream_options)
+    return Query(question.wire, question.flags & PASSED_ON, opt)
 
 
-def our_opt(do: bool = False) -> bytes:
+def our_opt(do: bool = False, options: tuple[tuple[int, bytes], ...] = ()) -> bytes:
     """Return the OPT record that we send upstreams."""
-    return edns.opt(edns.DEFAULT_PAYLOAD, do=do)
+    return edns.opt(edns.DEFAULT_PAYLOAD, do=do, options=options)

@@ -81,7 +81,7 @@ class StreamConnection(Protocol):
         self._silences += 1
         if self._silences >= MAX_SILENCES or not self.is_up:
             self._pool.retire(self)
-            if self.in_flight <= 1:
+            if not self.in_flight:
                 self.close()
 
     def connectionMade(self) -> None:
