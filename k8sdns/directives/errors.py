@@ -4,15 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from twisted.logger import Logger
-from zope.interface import implementer
-
-from k8sdns import records
-from k8sdns.answers import Answer, Question
 from k8sdns.corefile import kinds
-from k8sdns.corefile.settings import Directive, argument
-from k8sdns.interfaces import IRepeatObserver
+from k8sdns.corefile.settings import (
+    Context,
+    Directive,
+    Line,
+    argument,
+    convert,
+    counted,
+    flag,
+    parsed,
+)
 from k8sdns.server.draft import BlockDraft
+from k8sdns.server.errorlog import LEVELS, Consolidation, ErrorLog
+
+_SHOW_FIRST = "show_first"
+
+
+def _consolidation(line: Line, context: Context) -> Consolidation:
+    """Read ``consolidate DURATION REGEXP [LEVEL] [show_first]``."""
+    period, pattern, *rest = counted(line, context, 2, 4, "DURATION REGEXP [LEVEL] [show_first]")
+    words = [token.text for token in rest]
+    show_first = words[-1:] == [_SHOW_FIRST]
+    if show_first:
+        words.pop()
+    if len(words) > 1 or any(word not in LEVELS for word in words):
+        wrong = next((word for word in words if word not in LEVELS), words[-1])
+        raise ValueError(
+            f"unknown log level or option in consolidate: {wrong}; "
+            f"write one of {', '.join(LEVELS)}, then show_first"
+        )
+    return Consolidation(
+        convert(kinds.duration(0.001), period, context),
+        convert(kinds.regex(), pattern, context),
+        pattern.text,
+        words[0] if words else "error",
+        show_first,
+    )
 
 
 @dataclass(frozen=True)
@@ -24,33 +52,17 @@ class Settings:
         default="stdout",
         help="Where to log; standard output is all there is.",
     )
+    consolidate: tuple[Consolidation, ...] = parsed(
+        _consolidation,
+        form="DURATION REGEXP [LEVEL] [show_first]",
+        help="Count errors that match, and log one line for all of them after DURATION.",
+    )
+    stacktrace: bool = flag(help="Log bugs with a traceback; they always are.")
 
 
-@implementer(IRepeatObserver)
-class ErrorLog:
-    """Writes ``<rcode> <name> <type>: <error>`` for each Answer that carries an error."""
-
-    log = Logger(namespace="k8sdns.directives.errors")
-
-    def saw(self, question: Question, answer: Answer, _elapsed: float, _size: int) -> None:
-        """Log the error of an Answer, if it has one."""
-        if answer.error is None:
-            return
-        self.log.error(
-            "{rcode} {name} {type}: {error}",
-            rcode=answer.rcode,
-            name=question.name_text,
-            type=records.type_name(question.qtype),
-            error=answer.error,
-        )
-
-    def tally(self, _question: Question, _answer: Answer, _size: int) -> None:
-        """Repeated replies carry no error."""
-
-
-def install(_settings: Settings, block: BlockDraft) -> None:
+def install(settings: Settings, block: BlockDraft) -> None:
     """Add the observer."""
-    block.add(ErrorLog())
+    block.add(ErrorLog(settings.consolidate, block.context.clock))
 
 
 DIRECTIVE = Directive(

@@ -18,8 +18,8 @@ class Settings:
 
     words: tuple[str, ...] = arguments(
         kinds.text("NAME"),
-        help="Names whose queries are logged, with all below them; the last of several words is the "
-        "format if it holds a `{`.",
+        help="Names whose queries are logged, with all below them; of several words the last is "
+        "the format if it holds a `{`.",
         shown=".",
     )
     class_: tuple[str, ...] = options(

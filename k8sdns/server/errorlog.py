@@ -1,0 +1,115 @@
+"""What went wrong with queries: a line each, or many of a kind in one line from time to time.
+
+Owns: the form of the lines, and the counts between summaries. Refuses to know which errors there
+are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger, LogLevel
+from zope.interface import implementer
+
+from k8sdns import records
+from k8sdns.answers import Answer, Question
+from k8sdns.corefile.durations import go_duration
+from k8sdns.interfaces import IRepeatObserver
+
+# The lines speak for the directive.
+log = Logger(namespace="k8sdns.directives.errors")
+
+# In CoreDNS's words.
+LEVELS = {
+    "warning": LogLevel.warn,
+    "error": LogLevel.error,
+    "info": LogLevel.info,
+    "debug": LogLevel.debug,
+}
+
+
+@dataclass(frozen=True)
+class Consolidation:
+    """Errors whose text `pattern` finds are counted, and told of every `period` seconds."""
+
+    period: float
+    pattern: re.Pattern[str]
+    text: str  # the pattern as it was written
+    level: str = "error"
+    show_first: bool = False
+
+
+class Gathering:
+    """The errors of one kind since the first that was not told of yet."""
+
+    def __init__(self, consolidation: Consolidation, clock: IReactorTime) -> None:
+        self._consolidation = consolidation
+        self._level = LEVELS[consolidation.level]
+        self._clock = clock
+        self._count = 0
+        self._call: IDelayedCall | None = None
+
+    def takes(self, error: str) -> bool:
+        """Tell whether the error is of this kind."""
+        return self._consolidation.pattern.search(error) is not None
+
+    def count(self, line: str) -> None:
+        """Count one error; the first begins a period."""
+        self._count += 1
+        if self._call is not None:
+            return
+        if self._consolidation.show_first:
+            log.emit(self._level, "{line}", line=line)
+        self._call = self._clock.callLater(self._consolidation.period, self._tell)
+
+    def _tell(self) -> None:
+        self._call = None
+        count, self._count = self._count, 0
+        if count > self._consolidation.show_first:
+            log.emit(
+                self._level,
+                "{count} errors like '{pattern}' occurred in last {period}",
+                count=count,
+                pattern=self._consolidation.text,
+                period=go_duration(self._consolidation.period),
+            )
+
+    def flush(self) -> None:
+        """Tell what there is now: there will be no later."""
+        if self._call is not None:
+            self._call.cancel()
+            self._tell()
+
+
+@implementer(IRepeatObserver)
+class ErrorLog(Service):
+    """Writes ``<rcode> <name> <type>: <error>`` for each Answer that carries an error."""
+
+    def __init__(self, consolidations: Iterable[Consolidation], clock: IReactorTime) -> None:
+        self._gatherings = tuple(Gathering(each, clock) for each in consolidations)
+
+    def saw(self, question: Question, answer: Answer, _elapsed: float, _size: int) -> None:
+        """Log or count the error of an Answer, if it has one."""
+        if answer.error is None:
+            return
+        error = str(answer.error)
+        qtype = records.type_name(question.qtype)
+        line = f"{answer.rcode} {question.name_text} {qtype}: {error}"
+        for gathering in self._gatherings:
+            if gathering.takes(error):
+                gathering.count(line)
+                return
+        log.error("{line}", line=line)
+
+    def tally(self, _question: Question, _answer: Answer, _size: int) -> None:
+        """Repeated replies carry no error."""
+
+    def stopService(self) -> None:
+        """Tell what was counted and not told of yet."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        for gathering in self._gatherings:
+            gathering.flush()
