@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from k8sdns import names
 from k8sdns.authorities.cache.service import CacheService
 from k8sdns.authorities.cache.settings import CacheSettings, Prefetch, Shelf, Stale
 from k8sdns.corefile import kinds
@@ -105,13 +106,13 @@ def _policy(line: Line, _context: Context) -> bool:
     return True
 
 
-def _disable(line: Line, context: Context) -> tuple[tuple[str, bytes], ...]:
+def _disable(line: Line, context: Context) -> tuple[str, tuple[bytes, ...]]:
     """Read ``disable success|denial [ZONES…]``."""
     if len(line) < 2 or line[1].text not in {"success", "denial"}:
         raise ValueError("write: disable success|denial [ZONES…]")
     kind = line[1].text
     found = [zone for token in line[2:] for zone in kinds.zones().convert(token, context)]
-    return tuple((kind, zone) for zone in found or [b"\x00"])
+    return kind, tuple(found) or (names.ROOT,)
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class Settings:
     servfail: float = option(
         kinds.duration(0), default=5.0, help="How long SERVFAIL is kept, at most 5m; 0: not."
     )
-    disable: tuple[tuple[str, bytes], ...] = parsed(
+    disable: tuple[tuple[str, tuple[bytes, ...]], ...] = parsed(
         _disable, form="success|denial [ZONES…]", help="Keep none of these, or not under ZONES."
     )
     keepttl: bool = flag(help="Do not count TTLs down.")
@@ -188,11 +189,14 @@ class Settings:
             denial=_shelf(Shelf(max_ttl=1800), self.ttl, self.denial),
             servfail=self.servfail,
             keeps_ttl=self.keepttl,
-            disabled_success=tuple(zone for kind, zone in self.disable if kind == "success"),
-            disabled_denial=tuple(zone for kind, zone in self.disable if kind == "denial"),
+            disabled_success=self._disabled("success"),
+            disabled_denial=self._disabled("denial"),
             prefetch=self.prefetch,
             stale=replace(self.serve_stale, prefers_positive=self.serve_stale_policy),
         )
+
+    def _disabled(self, kind: str) -> tuple[bytes, ...]:
+        return tuple(zone for each, zones in self.disable if each == kind for zone in zones)
 
 
 def _shelf(shelf: Shelf, ttl: int, given: tuple[int, ...]) -> Shelf:
