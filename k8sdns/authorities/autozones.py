@@ -20,8 +20,9 @@ from k8sdns import names
 from k8sdns.authorities import polling
 from k8sdns.authorities.zoneauthority import Served, ZoneAuthority, falls_through
 from k8sdns.authorities.zonesource import ZoneFile
+from k8sdns.corefile.goregex import GoRegex
 
-PATTERN: Final = re.compile(r"db\.(.*)")
+PATTERN: Final = GoRegex(r"db\.(.*)")
 ORIGIN: Final = "{1}"
 RELOAD_AFTER: Final = 60.0  # seconds (CoreDNS: auto's reload 1m)
 MAX_ZONES: Final = 10_000  # of one folder; further files are ignored
@@ -38,7 +39,7 @@ class AutoZones(Service):
         clock: IReactorTime,
         *,
         zones: tuple[bytes, ...] = (names.ROOT,),
-        pattern: re.Pattern[str] = PATTERN,
+        pattern: GoRegex = PATTERN,
         origin: str = ORIGIN,
         reload_after: float = RELOAD_AFTER,
         fallthrough: tuple[bytes, ...] = (),
@@ -113,7 +114,9 @@ class AutoZones(Service):
         if match is None:
             return None
         try:
-            zone = names.from_text(_GROUP.sub(lambda group: match[_key(group[1])], self._origin))
+            zone = names.from_text(
+                _GROUP.sub(lambda group: match[_key(group[1])] or "", self._origin)
+            )
         except (names.BadName, IndexError, TypeError):
             return None
         return zone if falls_through(self._zones, zone) else None

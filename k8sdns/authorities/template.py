@@ -6,7 +6,6 @@ to know the Corefile, and the language of templates (`gotemplate`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -20,6 +19,7 @@ from k8sdns.authorities.gofunctions import ExecutionError, Struct
 from k8sdns.authorities.gotemplate import GoTemplate
 from k8sdns.authorities.rrtext import BadRecordText, record_from_text
 from k8sdns.authorities.zoneauthority import falls_through
+from k8sdns.corefile.goregex import GoMatch, GoRegex
 from k8sdns.errors import ServerFailure
 from k8sdns.interfaces import ILookup
 from k8sdns.records import Record
@@ -39,7 +39,7 @@ class Template(NamedTuple):
     rclass: int
     rtype: int
     zones: tuple[bytes, ...]
-    patterns: tuple[re.Pattern[str], ...] = ()  # none matches every name
+    patterns: tuple[GoRegex, ...] = ()  # none matches every name
     answer: tuple[GoTemplate, ...] = ()
     authority: tuple[GoTemplate, ...] = ()
     additional: tuple[GoTemplate, ...] = ()
@@ -56,7 +56,7 @@ class Template(NamedTuple):
         enclosing = [zone for zone in self.zones if names.is_subdomain(question.qname, zone)]
         return max(enclosing, key=len, default=None)
 
-    def match(self, name: str) -> re.Match[str] | None:
+    def match(self, name: str) -> GoMatch | None:
         """Return the match of the first pattern that finds something in the lower-case `name`."""
         for pattern in self.patterns or (_EVERYTHING,):
             match = pattern.search(name)
@@ -65,7 +65,7 @@ class Template(NamedTuple):
         return None
 
 
-_EVERYTHING: Final = re.compile(".*")
+_EVERYTHING: Final = GoRegex(".*")
 
 Counted = Callable[[str, Question, bytes, Template, str, str], None]
 """Takes what happened ("matches", "template_failures", "rr_failures"), and its labels' values:
@@ -105,7 +105,7 @@ class TemplateAuthority(Authority):
         return None
 
     def _filled(
-        self, template: Template, question: Question, zone: bytes, match: re.Match[str]
+        self, template: Template, question: Question, zone: bytes, match: GoMatch
     ) -> Answer | Deferred[Any]:
         self._counted("matches", question, zone, template, "", "")
         if template.rcode == records.SERVFAIL:
@@ -170,7 +170,7 @@ def _record_from(text: str, rclass: int) -> Record:
     return record_from_text(text, rclass=rclass if rclass in records.CLASS_NAMES else records.IN)
 
 
-def _values(question: Question, zone: bytes, match: re.Match[str]) -> Struct:
+def _values(question: Question, zone: bytes, match: GoMatch) -> Struct:
     """Return what a template is given, as CoreDNS names it."""
     matched = tuple(part or "" for part in (match[0], *match.groups()))
     group = {str(number): part for number, part in enumerate(matched)}

@@ -20,6 +20,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from k8sdns import names
 from k8sdns.corefile import zones as zone_keys
 from k8sdns.corefile.durations import go_duration, seconds
+from k8sdns.corefile.goregex import GoRegex
 from k8sdns.corefile.lexer import Token
 from k8sdns.corefile.patterns import MAX_PATTERN_LENGTH, compiled
 from k8sdns.errors import CorefileError
@@ -281,7 +282,7 @@ def listen(name: str = "ADDRESS") -> Kind[Listen]:
     return of_text(name, says, convert)
 
 
-def regex(name: str = "REGEXP") -> Kind[re.Pattern[str]]:
+def regex(name: str = "REGEXP") -> Kind[GoRegex]:
     """A regular expression as Go writes it."""
     says = f"a regular expression of at most {MAX_PATTERN_LENGTH} characters"
     return of_text(name, says, compiled)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from k8sdns.authorities.autozones import ORIGIN, PATTERN, AutoZones
 from k8sdns.authorities.zoneauthority import ZoneAuthority
 from k8sdns.corefile import kinds
+from k8sdns.corefile.goregex import GoRegex
 from k8sdns.corefile.settings import (
     Context,
     Directive,
@@ -29,7 +29,7 @@ class Folder(NamedTuple):
     """``directory``: where the files are, which they are, and what zone each is."""
 
     path: str
-    pattern: re.Pattern[str] = PATTERN
+    pattern: GoRegex = PATTERN
     origin: str = ORIGIN
 
 

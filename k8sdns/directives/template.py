@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +10,7 @@ from k8sdns.answers import Question
 from k8sdns.authorities.gotemplate import GoTemplate, TemplateError
 from k8sdns.authorities.template import FIELDS, Counted, Template, TemplateAuthority
 from k8sdns.corefile import kinds
+from k8sdns.corefile.goregex import GoRegex
 from k8sdns.corefile.kinds import Kind
 from k8sdns.corefile.lexer import Token
 from k8sdns.corefile.settings import (
@@ -85,7 +85,7 @@ class Settings:
         kinds.of_text("TYPE", "a type, or ANY for all", _type), help="The type that is asked for."
     )
     zones: tuple[bytes, ...] = block_zones(help="The zones of the names that are asked for.")
-    match: tuple[re.Pattern[str], ...] = options(
+    match: tuple[GoRegex, ...] = options(
         kinds.regex(), help="Patterns for the name in lower case; the first that fits counts.",
         shown="every name",
     )  # fmt: skip

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from twisted.internet.task import Clock
 
@@ -11,6 +9,7 @@ from k8sdns import names, records
 from k8sdns.answers import Question
 from k8sdns.authorities.autozones import AutoZones
 from k8sdns.authorities.zoneauthority import ZoneAuthority
+from k8sdns.corefile.goregex import GoRegex
 
 TEXT = "@ 60 SOA ns admin 7 7200 3600 1209600 600\n@ 60 NS ns\na 60 A 192.0.2.1\n"
 
@@ -64,7 +63,7 @@ def test_pattern_and_origin_choose_and_zones_bound(tmp_path, clock):
     authority, _ = started(
         tmp_path,
         clock,
-        pattern=re.compile(r"(\w+)\.(\w+)\.zone"),
+        pattern=GoRegex(r"(\w+)\.(\w+)\.zone"),
         origin="${2}.{1}",
         zones=(names.from_text("org"),),
     )

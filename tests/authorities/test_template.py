@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from twisted.internet.defer import Deferred
 
@@ -12,6 +10,7 @@ from k8sdns.answers import Answer, Question
 from k8sdns.authorities.gotemplate import GoTemplate
 from k8sdns.authorities.rrtext import record_from_text
 from k8sdns.authorities.template import FIELDS, Template, TemplateAuthority
+from k8sdns.corefile.goregex import GoRegex
 from k8sdns.errors import ServerFailure
 
 ROOT = (names.ROOT,)
@@ -22,7 +21,7 @@ def template(rtype="A", zone="ip.example", *, match=(), rclass="IN", **options):
         texts = options.get(section, ())
         texts = (texts,) if isinstance(texts, str) else texts
         options[section] = tuple(GoTemplate(text, FIELDS) for text in texts)
-    patterns = tuple(re.compile(text) for text in ([match] if isinstance(match, str) else match))
+    patterns = tuple(GoRegex(text) for text in ([match] if isinstance(match, str) else match))
     return Template(
         records.CLASSES[rclass],
         records.TYPES[rtype],
