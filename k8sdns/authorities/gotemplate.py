@@ -83,6 +83,12 @@ class GoTemplate:
             raise ExecutionError(str(error)) from None
         return "".join(scope.written)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GoTemplate) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
 
 def _tokens(text: str) -> list[_Token]:
     found: list[_Token] = []
