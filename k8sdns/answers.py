@@ -89,6 +89,7 @@ class Question:
     outer: Question | None = None  # the question that a stage replaced by this one
     note: Any = None  # what that stage wants to remember until the way back
     metadata: dict[str, str] | None = None
+    upstream_options: tuple[tuple[int, bytes], ...] = ()  # EDNS options that upstreams are sent
     authority_records: tuple[Record, ...] = ()  # of the query: IXFR's SOA (RFC 1995 §3)
 
     def __init__(

@@ -148,7 +148,7 @@ class Forward(Authority):
         over_stream = self._wants_stream(question)
         key = (
             qname, question.qtype, question.qclass, question.flags & PASSED_ON, over_stream,
-            edns is not None and edns.do,
+            edns is not None and edns.do, question.upstream_options,
         )  # fmt: skip
         waiter: Deferred[Answer | None] = Deferred()
         if self.settings.max_concurrent and self.in_flight >= self.settings.max_concurrent:

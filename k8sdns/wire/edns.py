@@ -68,10 +68,15 @@ def opt(
     """Return an OPT record: our payload size, DO, the upper bits of a 12-bit RCODE, options."""
     if not options and rcode < 16:
         return _plain_opt(payload_size, do)
-    rdata = b"".join(_OPTION.pack(code, len(value)) + value for code, value in options)
+    rdata = option_octets(options)
     return (
         _HEAD.pack(0, 41, payload_size, (rcode >> 4) << 24 | (DO if do else 0), len(rdata)) + rdata
     )
+
+
+def option_octets(options: tuple[tuple[int, bytes], ...]) -> bytes:
+    """Return options as they stand in the rdata of OPT (RFC 6891 §6.1.2)."""
+    return b"".join(_OPTION.pack(code, len(value)) + value for code, value in options)
 
 
 def _plain_opt(payload_size: int, do: bool) -> bytes:

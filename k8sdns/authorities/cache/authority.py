@@ -27,6 +27,7 @@ from k8sdns.authorities.cache.tally import Tallies
 from k8sdns.authorities.rendered import RenderedAnswer, ttl_places
 from k8sdns.authorities.upstream.reply import WireAnswer
 from k8sdns.interfaces import IAuthority
+from k8sdns.wire.edns import option_octets
 from k8sdns.wire.reader import OPCODE_BITS
 
 log = Logger(namespace="k8sdns.authorities.cache")
@@ -67,6 +68,9 @@ class CachedAuthority(Authority):
         does = edns is not None and edns.do
         bits = self._tag | question.qclass << 16 | flags & _KEYED | does
         key = (question.qname, question.qtype, bits)
+        if question.upstream_options:
+            # What upstreams are told beside the question, a client's subnet say, sets it apart.
+            key = (key[0] + option_octets(question.upstream_options), key[1], key[2])
         entry = self._store.get(key)
         if entry is None:
             return self._asked(question, key)

@@ -1,0 +1,1 @@
+"""Rules that change questions on the way in and answers on the way out (CoreDNS plugin/rewrite)."""
