@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from k8sdns.authorities.notify import Notifier
 from k8sdns.authorities.transfer import Receivers, TransferAuthority
+from k8sdns.authorities.zoneauthority import ZoneAuthority
 from k8sdns.corefile import kinds
 from k8sdns.corefile.kinds import Kind
 from k8sdns.corefile.lexer import Token
@@ -54,6 +57,24 @@ def install(stanzas: tuple[Settings, ...], block: BlockDraft) -> None:
         for settings in stanzas
     ]
     block.add(TransferAuthority(receivers, lambda: block.all(ITransferable)))
+    reactor = block.context.reactor
+    for settings in stanzas:
+        told = tuple(address for address in settings.to if address != ANYBODY)
+        if told:
+            block.add(
+                Notifier(
+                    block.context.clock,
+                    lambda protocol, local: reactor.listenUDP(0, protocol, interface=local),
+                    [(settings.zones, told)],
+                    lambda: [each for each in block.all(ITransferable) if _is_told(each)],
+                    local=settings.source,
+                )
+            )
+
+
+def _is_told(source: Any) -> bool:
+    """Tell whether changes are notified: those of files are, those of a cluster never end."""
+    return isinstance(source, ZoneAuthority)
 
 
 DIRECTIVE = Directive(
