@@ -100,7 +100,7 @@ def _syntax(directive: Directive) -> list[str]:
 
 
 def _row(row: Row) -> str:
-    name = f"`{row.name} {row.form}`" if row.form else f"`{row.name}`"
+    name = "`" + f"{row.name} {row.form}".strip() + "`"
     cells = (name, row.help, row.says, row.default)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

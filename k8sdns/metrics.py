@@ -201,6 +201,34 @@ TEMPLATE_RR_FAILURES = Metric(
     (*_TEMPLATE_LABELS, "section", "template"),
 )
 
+_BLOCK_LABELS = ("server", "zone", "view")
+ACL_BLOCKED = Metric(
+    "coredns_acl_blocked_requests_total", "counter", "Queries that acl refused.", _BLOCK_LABELS
+)
+ACL_FILTERED = Metric(
+    "coredns_acl_filtered_requests_total",
+    "counter",
+    "Queries that acl answered without records.",
+    _BLOCK_LABELS,
+)
+ACL_DROPPED = Metric(
+    "coredns_acl_dropped_requests_total",
+    "counter",
+    "Queries that acl left unanswered.",
+    _BLOCK_LABELS,
+)
+ACL_ALLOWED = Metric(
+    "coredns_acl_allowed_requests_total",
+    "counter",
+    "Queries that acl let pass.",
+    ("server", "view"),
+)
+LOCAL_LOCALHOST = Metric(
+    "coredns_local_localhost_requests_total",
+    "counter",
+    "Queries for localhost below another name, as search paths make them.",
+)
+
 
 class Metrics:
     """The counters of one server, made on first use; a `Metric` names each."""

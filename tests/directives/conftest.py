@@ -17,6 +17,7 @@ from k8sdns import assemble, logs
 from k8sdns.corefile.source import CorefileText
 from k8sdns.metrics import Metrics
 from k8sdns.server.carried import Carried
+from k8sdns.server.draft import Context
 
 CLIENT = ("192.0.2.9", 4321)
 
@@ -32,7 +33,8 @@ class Served:
         self.halted: list[str] = []
         share = Carried().share()
         self.generation = assemble.generate(
-            plan, self.clock, self.metrics, share, self.halted.append
+            plan,
+            Context(self.clock, self.clock, self.metrics, share, self.halted.append, plan),
         )
         self.servers = [server for server, _factory in self.generation.servers.values()]
         for service in self.generation.services:
