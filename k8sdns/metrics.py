@@ -71,6 +71,44 @@ QUERIES_WAITING = Metric(
     "k8sdns_queries_waiting", "gauge", "Queries whose answer is waited for (an upstream, mostly)."
 )
 
+KUBERNETES_PROGRAMMING = Metric(
+    "coredns_kubernetes_dns_programming_duration_seconds",
+    "histogram",
+    "Time from the change of a Service or Pod until the answers show it.",
+    ("service_kind",),
+    tuple(0.001 * 2**k for k in range(20)),
+)
+_CLIENT_TIME_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+REST_REQUESTS = Metric(
+    "coredns_kubernetes_rest_client_requests_total",
+    "counter",
+    "Requests to the API server by HTTP status; <error> where there was no answer.",
+    ("code", "method", "host"),
+)
+REST_REQUEST_DURATION = Metric(
+    "coredns_kubernetes_rest_client_request_duration_seconds",
+    "histogram",
+    "Time until the API server began to answer.",
+    ("verb", "host"),
+    _CLIENT_TIME_BUCKETS,
+)
+REST_LIMITER_DURATION = Metric(
+    "coredns_kubernetes_rest_client_rate_limiter_duration_seconds",
+    "histogram",
+    "Time that requests to the API server waited for our own rate limit.",
+    ("verb", "host"),
+    _CLIENT_TIME_BUCKETS,
+)
+STORE_OBJECTS = Metric(
+    "k8sdns_store_objects", "gauge", "Objects of the cluster that are known.", ("resource",)
+)
+STORE_LAG = Metric(
+    "k8sdns_store_lag_seconds",
+    "gauge",
+    "Time since the API server last proved that nothing was missed; +Inf before the first sync.",
+    ("resource",),
+)
+
 FORWARD_HEALTHCHECK_BROKEN = Metric(
     "coredns_forward_healthcheck_broken_total",
     "counter",

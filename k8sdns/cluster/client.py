@@ -27,6 +27,7 @@ from k8sdns.cluster.rate_limit import RateLimit
 from k8sdns.cluster.rest_metrics import RestMetrics
 from k8sdns.cluster.tls import certificate_fingerprint, policy_for
 from k8sdns.cluster.tokens import Credential, Grant, stored_credential
+from k8sdns.metrics import Metrics
 
 PATHS: dict[Kind, str] = {
     "services": "/api/v1/services",
@@ -57,8 +58,9 @@ class ApiClient:
         max_inflight: int = 0,
         endpoints: IAgentEndpointFactory | None = None,
         wall_clock: Callable[[], float] = time.time,
+        metrics: Metrics | None = None,
     ) -> None:
-        self.metrics = RestMetrics()
+        self.metrics = RestMetrics(Metrics() if metrics is None else metrics)
         self.host = urlsplit(access.server).netloc
         self._access = access
         self.reactor = reactor

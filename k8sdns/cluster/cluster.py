@@ -14,6 +14,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from k8sdns.cluster.figures import Figures
+from k8sdns.cluster.model import KINDS, Kind
 from k8sdns.cluster.store import Store
 
 log = Logger(namespace="k8sdns.directives.kubernetes")
@@ -25,21 +27,36 @@ class Cluster(Service):
     """A store that a source fills while the service runs.
 
     `make_source(store)` returns what has `start()` and `stop()`; it is called once, at once, so
-    that a wrong configuration fails early.
+    that a wrong configuration fails early. `figures` shows how many objects of `kinds` there are.
+    Attribute `lag` is the source's ``lag(kind)``, None where nothing proves freshness.
     """
 
-    def __init__(self, make_source: Callable[[Store], Any], store: Store | None = None) -> None:
+    def __init__(
+        self,
+        make_source: Callable[[Store], Any],
+        store: Store | None = None,
+        *,
+        kinds: Collection[Kind] = KINDS,
+        figures: Figures | None = None,
+    ) -> None:
         self.store = store if store is not None else Store()
         self.source = make_source(self.store)
+        self.lag: Callable[[Kind], float | None] | None = getattr(self.source, "lag", None)
+        self._kinds = tuple(kinds)
+        self._figures = figures
 
     def startService(self) -> None:
         """Begin to follow the source."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
+        if self._figures is not None:
+            self._figures.follow(self, self._kinds)
         self.source.start()
 
     def stopService(self) -> Any:
         """Follow no longer; what is known stays."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._figures is not None:
+            self._figures.forget(self)
         return self.source.stop()
 
     def synced(self, kinds: Collection[str], clock: IReactorTime, timeout: float) -> Deferred[None]:

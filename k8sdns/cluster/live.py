@@ -16,7 +16,7 @@ from k8sdns.cluster.access import ClusterAccess
 from k8sdns.cluster.client import ApiClient
 from k8sdns.cluster.kind_watch import KindWatch
 from k8sdns.cluster.model import Kind
-from k8sdns.cluster.rest_metrics import RestMetrics
+from k8sdns.metrics import Metrics
 
 DEFAULT_KINDS: tuple[Kind, ...] = ("services", "endpointslices", "namespaces")
 
@@ -29,7 +29,8 @@ class LiveSource:
 
     `label_selector` filters Services, EndpointSlices and Pods, `namespace_label_selector`
     Namespaces, both at the API server. `qps`, `burst` and `max_inflight` bound requests; 0 means
-    client-go's default, or no bound for the last. The reactor's clock must be monotonic.
+    client-go's default, or no bound for the last; they are counted in `metrics`. The reactor's
+    clock must be monotonic.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class LiveSource:
         burst: int = 0,
         max_inflight: int = 0,
         endpoints: IAgentEndpointFactory | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.client = ApiClient(
             access,
@@ -53,6 +55,7 @@ class LiveSource:
             burst=burst,
             max_inflight=max_inflight,
             endpoints=endpoints,
+            metrics=metrics,
         )
         self.watches: dict[Kind, KindWatch] = {
             kind: KindWatch(
@@ -63,11 +66,6 @@ class LiveSource:
             )
             for kind in kinds
         }
-
-    @property
-    def rest_metrics(self) -> RestMetrics:
-        """What was counted about requests."""
-        return self.client.metrics
 
     @property
     def unsynced(self) -> tuple[Kind, ...]:

@@ -32,6 +32,7 @@ class Service(msgspec.Struct, frozen=True, gc=False):
     """A Service: virtual addresses, or ``("None",)`` when headless, or an external name.
 
     `external_ips` are spec.externalIPs, then the load balancer's addresses or host names.
+    `has_selector` tells whether controllers choose its endpoints; no answer depends on it.
     """
 
     namespace: str
@@ -42,6 +43,7 @@ class Service(msgspec.Struct, frozen=True, gc=False):
     external_name: str
     ports: tuple[Port, ...]
     external_ips: tuple[str, ...]
+    has_selector: bool = True
 
     @property
     def is_headless(self) -> bool:

@@ -62,6 +62,7 @@ class ServiceSpec(msgspec.Struct, gc=False, rename="camel"):
     external_name: str | None = None
     external_ips: tuple[str, ...] | None = field(default=None, name="externalIPs")
     ports: tuple[PortEntry, ...] | None = None
+    selector: Any = None
 
 
 class Ingress(msgspec.Struct, gc=False):
@@ -155,6 +156,7 @@ def service_of(thing: ServiceObject) -> Service:
         external_name=spec.external_name or "",
         ports=ports_of(spec.ports),
         external_ips=(spec.external_ips or ()) + _ingress(thing.status),
+        has_selector=bool(spec.selector),
     )
 
 

@@ -112,6 +112,8 @@ class Store(Lookups):
         kind, key = kind_of(thing), key_of(thing)
         self._touched(kind, key)
         old = self._tables[kind].get(key)
+        if old == thing:
+            return
         if old is not None:
             self._unfile(old)
         self._tables[kind][key] = thing

@@ -20,8 +20,10 @@ from k8sdns import names
 from k8sdns.authorities.kubernetes import KubernetesAuthority
 from k8sdns.cluster.access import AccessError
 from k8sdns.cluster.cluster import Cluster
+from k8sdns.cluster.figures import Figures, observe_programming
 from k8sdns.cluster.live import LiveSource
 from k8sdns.cluster.manifests import ManifestSource
+from k8sdns.cluster.model import Kind
 from k8sdns.cluster.selectors import BadSelector, parse_selector
 from k8sdns.cluster.store import Store
 from k8sdns.corefile import kinds
@@ -41,7 +43,7 @@ from k8sdns.corefile.settings import (
 from k8sdns.errors import ConfigurationError
 from k8sdns.interfaces import IGate
 from k8sdns.server import sockets
-from k8sdns.server.draft import BlockDraft
+from k8sdns.server.draft import BlockDraft, Context as Surroundings
 
 _REVERSE = (names.from_text("in-addr.arpa"), names.from_text("ip6.arpa"))
 
@@ -200,10 +202,10 @@ class Settings:
             raise Mistake("manifests and an API server exclude each other", "manifests")
 
     @property
-    def watched(self) -> tuple[str, ...]:
+    def watched(self) -> tuple[Kind, ...]:
         """The kinds of objects that are needed."""
-        slices = () if self.noendpoints else ("endpointslices",)
-        pods = ("pods",) if self.pods == "verified" else ()
+        slices: tuple[Kind, ...] = () if self.noendpoints else ("endpointslices",)
+        pods: tuple[Kind, ...] = ("pods",) if self.pods == "verified" else ()
         return ("services", *slices, *pods, "namespaces")
 
 
@@ -211,12 +213,14 @@ def _is_reverse(zone: bytes) -> bool:
     return any(names.is_subdomain(zone, reverse) for reverse in _REVERSE)
 
 
-def _manifest_source(settings: Settings, reactor: Any) -> Callable[[Store], ManifestSource]:
+def _manifest_source(
+    settings: Settings, context: Surroundings
+) -> Callable[[Store], ManifestSource]:
     def make(store: Store) -> ManifestSource:
         return ManifestSource(
             settings.manifests,
             store,
-            reactor,
+            context.reactor,
             kinds=settings.watched,
             labels=parse_selector(settings.labels),
             namespace_labels=parse_selector(settings.namespace_labels),
@@ -228,7 +232,7 @@ def _manifest_source(settings: Settings, reactor: Any) -> Callable[[Store], Mani
     return make
 
 
-def _live_source(settings: Settings, reactor: Any) -> Callable[[Store], LiveSource]:
+def _live_source(settings: Settings, context: Surroundings) -> Callable[[Store], LiveSource]:
     # Imported here: a server of manifests, and a worker, never load what it takes.
     from k8sdns.cluster.credentials import access_for  # noqa: PLC0415
 
@@ -243,16 +247,18 @@ def _live_source(settings: Settings, reactor: Any) -> Callable[[Store], LiveSour
             )
         except AccessError as error:
             raise ConfigurationError(f"plugin/kubernetes: {error}") from None
+        observe_programming(store, context.metrics)
         return LiveSource(
             access,
             store,
-            reactor=reactor,
-            kinds=settings.watched,  # type: ignore[arg-type]
+            reactor=context.reactor,
+            kinds=settings.watched,
             label_selector=settings.labels,
             namespace_label_selector=settings.namespace_labels,
             qps=settings.apiserver_qps,
             burst=settings.apiserver_burst,
             max_inflight=settings.apiserver_max_inflight,
+            metrics=context.metrics,
         )
 
     return make
@@ -292,8 +298,11 @@ def install(settings: Settings, block: BlockDraft) -> None:
     """Add the cluster's authority, fed by a source that blocks with equal settings share."""
     context = block.context
     make = _manifest_source if settings.manifests else _live_source
-    source = make(settings, context.reactor)
-    cluster = context.share.take(_source_key(settings), lambda: Cluster(source))
+    source = make(settings, context)
+    figures = context.share.take("cluster figures", lambda: Figures(context.metrics))
+    cluster = context.share.take(
+        _source_key(settings), lambda: Cluster(source, kinds=settings.watched, figures=figures)
+    )
     authority = KubernetesAuthority(
         cluster.store,
         settings.zones,

@@ -38,6 +38,7 @@ def test_a_service_keeps_what_dns_needs() -> None:
                 "clusterIP": "10.96.0.1",
                 "clusterIPs": ["10.96.0.1", "fd00::1"],
                 "externalIPs": ["198.51.100.1"],
+                "selector": {"app": "web"},
                 "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "x"}],
             },
             "status": {

@@ -18,6 +18,7 @@ from k8sdns.cluster.live import LiveSource
 from k8sdns.cluster.model import key_of
 from k8sdns.cluster.objects import OBJECT_TYPES, VIEWS
 from k8sdns.cluster.store import Store
+from k8sdns.metrics import REST_LIMITER_DURATION, REST_REQUEST_DURATION, REST_REQUESTS, Metrics
 from k8sdns.testing.apiserver import FakeApiServer
 
 # Objects of this name are never deleted in a test, and must never be missing from the store.
@@ -55,11 +56,13 @@ class World:
         self.store = Store(self.clock.seconds)
         self.losses = []
         self.store.subscribe(self.changed)
+        self.metrics = Metrics()
         self.source = LiveSource(
             ClusterAccess("http://api:6443"),
             self.store,
             reactor=self.clock,
             endpoints=self.server.endpoint(lambda octets: cut(octets, dice)),
+            metrics=self.metrics,
         )
 
     def changed(self, kind, namespace, name):
@@ -456,14 +459,15 @@ def test_metrics_count_answers_failures_and_waiting():
     world = World()
     world.source.start()
     world.pass_time(2)
-    metrics = world.source.rest_metrics
-    assert metrics.requests["200", "GET", "api:6443"] == 3
+    requests = world.metrics.counter(REST_REQUESTS)
+    assert requests["200", "GET", "api:6443"] == 3
     world.server.refuse()
     world.server.disconnect()
     world.pass_time(60)
-    assert metrics.requests["<error>", "GET", "api:6443"] > 3
-    assert sum(metrics.durations["GET", "api:6443"].counts) == metrics.requests.total()
-    assert sum(metrics.limiter_durations["GET", "api:6443"].counts) == metrics.requests.total()
+    assert requests["<error>", "GET", "api:6443"] > 3
+    for histogram in (REST_REQUEST_DURATION, REST_LIMITER_DURATION):
+        counts = world.metrics.histogram(histogram).counts["GET", "api:6443"]
+        assert sum(counts) == sum(requests.values())
     world.close()
 
 
