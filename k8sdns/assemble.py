@@ -6,6 +6,7 @@ Refuses to know any particular directive.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from k8sdns.corefile.source import CorefileText
 from k8sdns.interfaces import IGate, ILeaving, IRefusalObserver, IStreamSecurity
 from k8sdns.metrics import Metrics
 from k8sdns.plan import Plan, PlannedBlock
+from k8sdns.reloading import Reloads
 from k8sdns.running import Generation, Running
 from k8sdns.server.block import ServerBlock
 from k8sdns.server.carried import Share
@@ -50,16 +52,29 @@ def words() -> Sequence[str]:
 def build(plan: Plan, reactor: Any, halt: Callable[[str], None]) -> Running:
     """Return what serves `plan`; nothing is opened yet."""
     metrics = Metrics()
-    return Running(reactor, metrics, lambda share: generate(plan, reactor, metrics, share, halt))
+
+    def generator(wanted: Plan) -> Callable[[Share], Generation]:
+        def make(share: Share) -> Generation:
+            context = Context(reactor, reactor, metrics, share, halt, wanted, reloads)
+            return generate(wanted, context)
+
+        return make
+
+    def recheck(source: CorefileText) -> Plan:
+        return check(source, default_port=plan.default_port, environ=os.environ)
+
+    async def exchange(wanted: Plan) -> None:
+        await running.reload(generator(wanted))
+
+    reloads = Reloads(plan, os.environ, recheck, exchange, metrics)
+    running = Running(reactor, metrics, generator(plan), reloads)
+    return running
 
 
-def generate(
-    plan: Plan, reactor: Any, metrics: Metrics, share: Share, halt: Callable[[str], None]
-) -> Generation:
+def generate(plan: Plan, context: Context) -> Generation:
     """Build every object of a plan: install all directives, connect them, group by listener."""
     for warning in plan.warnings:
         log.warn("{warning}", warning=warning)
-    context = Context(reactor, reactor, metrics, share, halt, plan)
     drafts = [_draft(block, context) for block in plan.blocks]
     for block, draft in zip(plan.blocks, drafts, strict=True):
         for directive, settings in block.directives:
@@ -75,13 +90,17 @@ def generate(
         tuple(_all(drafts, IService)),
         tuple(_all(drafts, IGate)),
         tuple(_all(drafts, ILeaving)),
-        share,
+        context.share,
     )
 
 
 def _draft(block: PlannedBlock, context: Context) -> BlockDraft:
-    keys = dict.fromkeys(ListenKey(a.scheme, host, a.port) for a, host in block.places)
-    draft = BlockDraft(context, block.zones, tuple(map(str, keys)))
+    served = [
+        (str(ListenKey(address.scheme, host, address.port)), address.zone)
+        for address, host in block.places
+    ]
+    draft = BlockDraft(context, block.zones, tuple(dict.fromkeys(name for name, _zone in served)))
+    draft.served = tuple(served)
     draft.root = Path(block.root)
     draft.bind = list(block.hosts)
     return draft

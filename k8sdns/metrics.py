@@ -53,6 +53,16 @@ class Histogram:
         counts[bisect_left(self.bounds, value)] += 1
         self.sums[labels] = self.sums[labels] + value
 
+    def add(self, labels: Labels, counts: Iterable[int], total: float) -> None:
+        """Take in observations counted elsewhere, one number a bucket, that sum up to `total`."""
+        known = self.counts.get(labels)
+        if known is None:
+            known = self.counts[labels] = [0] * (len(self.bounds) + 1)
+        for at, count in enumerate(counts):
+            if count:
+                known[at] += count
+        self.sums[labels] = self.sums[labels] + total
+
 
 TIME_BUCKETS = tuple(0.00025 * 2**k for k in range(16))
 SLIM_TIME_BUCKETS = (0.00025, 0.0025, 0.025, 0.25, 2.5)
@@ -60,7 +70,78 @@ SIZE_BUCKETS = (
     0.0, 100.0, 200.0, 300.0, 400.0, 511.0, 1023.0, 2047.0, 4095.0, 8291.0, 16e3, 32e3, 48e3, 64e3,
 )  # fmt: skip
 
+BUILD_INFO = Metric(
+    "coredns_build_info",
+    "gauge",
+    "Always 1; what is running. `goversion` names the Python, for want of a Go.",
+    ("version", "revision", "goversion"),
+)
+PLUGIN_ENABLED = Metric(
+    "coredns_plugin_enabled",
+    "gauge",
+    "Always 1; which directives each server and zone has.",
+    ("server", "zone", "view", "name"),
+)
 PANICS = Metric("coredns_panics_total", "counter", "Bugs met while answering a query.")
+
+_SERVED_LABELS = ("server", "zone", "view")
+DNS_REQUESTS = Metric(
+    "coredns_dns_requests_total",
+    "counter",
+    "Queries by transport (udp, tcp), address family (1: IPv4, 2: IPv6) and type.",
+    (*_SERVED_LABELS, "proto", "family", "type"),
+)
+DNS_REQUEST_DURATION = Metric(
+    "coredns_dns_request_duration_seconds",
+    "histogram",
+    "Time that each query took to answer.",
+    _SERVED_LABELS,
+    TIME_BUCKETS,
+)
+DNS_REQUEST_SIZE = Metric(
+    "coredns_dns_request_size_bytes",
+    "histogram",
+    "Octets of each query.",
+    (*_SERVED_LABELS, "proto"),
+    SIZE_BUCKETS,
+)
+DNS_RESPONSE_SIZE = Metric(
+    "coredns_dns_response_size_bytes",
+    "histogram",
+    "Octets of each reply before compression and truncation, without OPT.",
+    (*_SERVED_LABELS, "proto"),
+    SIZE_BUCKETS,
+)
+DNS_DO_REQUESTS = Metric(
+    "coredns_dns_do_requests_total", "counter", "Queries with the DO bit.", _SERVED_LABELS
+)
+DNS_RESPONSES = Metric(
+    "coredns_dns_responses_total",
+    "counter",
+    "Replies by RCODE and by the directive that made them.",
+    (*_SERVED_LABELS, "rcode", "plugin"),
+)
+HEALTH_DURATION = Metric(
+    "coredns_health_request_duration_seconds",
+    "histogram",
+    "Time that this server's own requests to its /health took.",
+    (),
+    SLIM_TIME_BUCKETS,
+)
+HEALTH_FAILURES = Metric(
+    "coredns_health_request_failures_total",
+    "counter",
+    "Own requests to /health that were not answered.",
+)
+RELOAD_FAILED = Metric(
+    "coredns_reload_failed_total", "counter", "Reloads that failed; the old configuration stayed."
+)
+RELOAD_VERSION = Metric(
+    "coredns_reload_version_info",
+    "gauge",
+    "Hash of the configuration that the last reload was about.",
+    ("hash", "value"),
+)
 LOG_DROPPED = Metric(
     "k8sdns_log_dropped_total", "counter", "Log lines dropped because nobody read them in time."
 )
@@ -239,6 +320,11 @@ TEMPLATE_RR_FAILURES = Metric(
     (*_TEMPLATE_LABELS, "section", "template"),
 )
 
+
+def table() -> tuple[Metric, ...]:
+    """Return every metric of k8sdns, in the order of this file."""
+    return tuple(each for each in globals().values() if isinstance(each, Metric))
+
 _BLOCK_LABELS = ("server", "zone", "view")
 ACL_BLOCKED = Metric(
     "coredns_acl_blocked_requests_total", "counter", "Queries that acl refused.", _BLOCK_LABELS
@@ -288,10 +374,23 @@ class Metrics:
     gauge = counter
 
     def histogram(self, metric: Metric) -> Histogram:
-        """Return the observations of a histogram."""
-        if metric not in self.histograms:
-            self.histograms[metric] = Histogram(metric.buckets)
-        return self.histograms[metric]
+        """Return the observations of a histogram; one without labels begins at 0."""
+        histogram = self.histograms.get(metric)
+        if histogram is None:
+            histogram = self.histograms[metric] = Histogram(metric.buckets)
+            if not metric.labels:
+                histogram.add((), (), 0)
+        return histogram
+
+    def begin(self) -> None:
+        """Have everything of the table that has no labels begin at 0, used or not."""
+        for metric in table():
+            if metric.labels:
+                continue
+            if metric.kind == "histogram":
+                self.histogram(metric)
+            elif metric.kind == "counter":
+                self.counter(metric)
 
     def before_scrape(self, call: Callable[[], None]) -> None:
         """Have `call` bring gauges up to date before each scrape."""

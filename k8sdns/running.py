@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from k8sdns.metrics import QUERIES_WAITING, Metrics
+from k8sdns.reloading import Reloads
 from k8sdns.server.carried import Carried, Share
 from k8sdns.server.listeners import Listener, ListenKey, Listeners
 from k8sdns.server.server import Server
@@ -47,7 +48,10 @@ Generate = Callable[[Share], Generation]
 class Running:
     """One server process: listeners, and the generation that answers on them."""
 
-    def __init__(self, reactor: Any, metrics: Metrics, generate: Generate) -> None:
+    def __init__(
+        self, reactor: Any, metrics: Metrics, generate: Generate, reloads: Reloads | None = None
+    ) -> None:
+        self.reloads = reloads
         self._reactor = reactor
         self._generate = generate
         self._listeners = Listeners(reactor, metrics)

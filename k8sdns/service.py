@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Protocol
 
 from twisted.application.service import Application, IService, MultiService
@@ -43,6 +43,9 @@ class Assembled(Protocol):
     Called in this order: privileged_start, start, drain, stop; after `stop` never again. `stop`
     may come at any time after `privileged_start`.
     """
+
+    reloads: Any
+    """Has `reload()`, which reads the Corefile again; None where there is nothing to read."""
 
     def privileged_start(self) -> None:
         """Bind every socket, still as root.
@@ -108,11 +111,18 @@ class DNSService(MultiService):
         """Serve; raises `ConfigurationError`."""
         assembled = self._assembled or self._assemble()
         super().startService()  # type: ignore[no-untyped-call]
+        if self._owns_process:
+            reload_on_signals(self._reactor, self.reload)
         started = assembled.start()
         if started is None:
             self._greet()
         else:
             started.addCallbacks(lambda _: self._greet(), self._could_not_start)
+
+    def reload(self) -> None:
+        """Read the Corefile again and serve what it says, changed or not; what fails is logged."""
+        if self._assembled is not None and self._assembled.reloads is not None:
+            self._assembled.reloads.reload()
 
     def stopService(self) -> Deferred[None]:
         """Drain, then stop; fires when nothing is left running."""
@@ -259,6 +269,31 @@ def use_monotonic_clock(reactor: Any) -> None:
     """
     if reactor.seconds is not time.monotonic and not reactor.getDelayedCalls():
         reactor.seconds = time.monotonic
+
+
+def reload_on_signals(reactor: Any, reload: Callable[[], None]) -> None:
+    """Reload on SIGHUP and SIGUSR1, as operators of Twisted and of CoreDNS expect.
+
+    Whoever handled them before (twistd turns its log file over on SIGUSR1) goes on doing so.
+    """
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        before = signal.getsignal(number)
+
+        def on_signal(
+            number: int,
+            frame: FrameType | None,
+            before: Any = before if callable(before) else None,
+        ) -> None:
+            reactor.callFromThread(_say_and_reload, signal.Signals(number).name, reload)
+            if before is not None:
+                before(number, frame)
+
+        signal.signal(number, on_signal)
+
+
+def _say_and_reload(name: str, reload: Callable[[], None]) -> None:
+    log.info("{name}: Reloading", name=name)
+    reload()
 
 
 def short_excepthook(

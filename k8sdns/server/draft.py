@@ -39,7 +39,8 @@ class Context(NamedTuple):
     metrics: Metrics
     share: Share  # what outlives a reload, by the settings that it came from
     halt: Callable[[str], None]  # log a message and end the process: serving makes no sense
-    plan: Any  # what is being built, for those who compare plans (`reload`)
+    plan: Any  # what is being built
+    reloads: Any = None  # looks whether the Corefile changed, see `k8sdns.reloading`
 
 
 class BlockDraft:
@@ -55,6 +56,7 @@ class BlockDraft:
         self.context = context
         self.zones = zones
         self.server_names = server_names
+        self.served: tuple[tuple[str, bytes], ...] = ()  # each server name with each zone it has
         self.lookup: Any = Lookup()
         self.root = Path()
         self.bind: list[str] = []

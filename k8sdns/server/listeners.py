@@ -60,15 +60,20 @@ class Listener:
         self._listening: list[IListeningPort] = []
         self._server: Server | None = None
 
-    def open(self) -> None:
+    def share_port(self, *, is_shared: bool) -> None:
+        """Let another socket of ours bind the same port, while a reload moves from one to the other."""
+        for sock in [*self._streams, *(sock for sock, _address in self._datagrams)]:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
+
+    def open(self, *, is_shared: bool = False) -> None:
         """Bind the sockets; raises ConfigurationError and leaves nothing open."""
         try:
             for address in sockets.addresses(self.key.host, self.key.port):
-                stream = sockets.open_stream(address)
+                stream = sockets.open_stream(address, is_shared=is_shared)
                 self._streams.append(stream)
                 if self.key.scheme == "dns":
                     same = address._replace(port=stream.getsockname()[1])
-                    self._datagrams.append((sockets.open_datagram(same), same))
+                    self._datagrams.append((sockets.open_datagram(same, is_shared=is_shared), same))
         except Exception:
             self.close()
             raise
@@ -81,6 +86,8 @@ class Listener:
 
     def serve_with(self, server: Server, stream_factory: Any) -> None:
         """Have `server` answer from now on; the first call starts nothing yet."""
+        if self._server is not None and self._server is not server:
+            server.succeed(self._server)
         self._server = server
         self._factory.current = stream_factory
         for port in self._ports:
@@ -131,16 +138,25 @@ class Listeners:
     def prepare(self, keys: Iterable[ListenKey]) -> dict[ListenKey, Listener]:
         """Open what is not open yet; on failure nothing has changed."""
         opened: dict[ListenKey, Listener] = {}
+        taken = {key.port for key in self._open}
+        self._share_ports(is_shared=True)
         try:
             for key in keys:
                 if key not in self._open and key not in opened:
                     listener = Listener(key, self._reactor)
-                    listener.open()
+                    listener.open(is_shared=key.port in taken)
                     opened[key] = listener
         except Exception:
             self.abandon(opened)
             raise
+        finally:
+            self._share_ports(is_shared=False)
         return opened
+
+    def _share_ports(self, *, is_shared: bool) -> None:
+        """From a wildcard address to a single one a port has two sockets of ours for a moment."""
+        for listener in self._open.values():
+            listener.share_port(is_shared=is_shared)
 
     def abandon(self, opened: dict[ListenKey, Listener]) -> None:
         """Close what `prepare` opened: the rest of the preparation failed."""

@@ -98,6 +98,10 @@ class Server(DNSServerFactory):
         for repeater in self._repeaters:
             repeater.tell()
 
+    def succeed(self, old: Server) -> None:
+        """Go on with the connections of the server that answered here before."""
+        self.streams.take_over(old.streams, self.respond_to_stream)
+
     def buildProtocol(self, address: IAddress | None) -> DNSStream | None:
         """Return the protocol of one stream connection, or None if none can be had now."""
         return self.streams.protocol(self.respond_to_stream)

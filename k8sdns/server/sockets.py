@@ -67,16 +67,19 @@ def has_ipv6() -> bool:
     return True
 
 
-def open_datagram(address: ListenAddress) -> socket.socket:
-    """Return a bound UDP socket; raises ConfigurationError with the remedy."""
-    sock = _socket(address, socket.SOCK_DGRAM)
+def open_datagram(address: ListenAddress, *, is_shared: bool = False) -> socket.socket:
+    """Return a bound UDP socket; raises ConfigurationError with the remedy.
+
+    `is_shared` lets it bind beside another socket of ours that shares its port.
+    """
+    sock = _socket(address, socket.SOCK_DGRAM, is_shared)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_OCTETS)
     return _bound(sock, address, "udp")
 
 
-def open_stream(address: ListenAddress) -> socket.socket:
+def open_stream(address: ListenAddress, *, is_shared: bool = False) -> socket.socket:
     """Return a listening TCP socket; raises ConfigurationError with the remedy."""
-    sock = _socket(address, socket.SOCK_STREAM)
+    sock = _socket(address, socket.SOCK_STREAM, is_shared)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     _bound(sock, address, "tcp")
     try:
@@ -87,9 +90,39 @@ def open_stream(address: ListenAddress) -> socket.socket:
     return sock
 
 
-def _socket(address: ListenAddress, kind: socket.SocketKind) -> socket.socket:
+def open_streams(host: str, port: int) -> list[socket.socket]:
+    """Return listening TCP sockets for ``HOST:PORT``: "" is every address of both families.
+
+    ``localhost`` is the loopback address of each family. Other names are refused: looking one up
+    might depend on our own answers. Raises ConfigurationError and leaves nothing open.
+    """
+    opened: list[socket.socket] = []
+    try:
+        for address in _stream_addresses(host, port):
+            opened.append(open_stream(address))
+    except Exception:
+        for sock in opened:
+            sock.close()
+        raise
+    return opened
+
+
+def _stream_addresses(host: str, port: int) -> list[ListenAddress]:
+    if host == "localhost":
+        loopback = ["127.0.0.1", "::1"] if has_ipv6() else ["127.0.0.1"]
+        return [address for each in loopback for address in addresses(each, port)]
+    try:
+        return addresses(host, port)
+    except ValueError:
+        raise ConfigurationError(
+            f"cannot listen on '{host}': write an IP address, localhost, or :{port} for all"
+        ) from None
+
+
+def _socket(address: ListenAddress, kind: socket.SocketKind, is_shared: bool) -> socket.socket:
     sock = socket.socket(address.family, kind)
     sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
     if address.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not address.is_dual_stack)
     return sock

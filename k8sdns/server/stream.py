@@ -96,6 +96,20 @@ class Streams:
         if self._open:
             self._call = self._clock.callLater(SWEEP_SECONDS, self._sweep)
 
+    def take_over(self, others: Streams, respond: Respond) -> None:
+        """Go on with the connections of another listener's table: a reload ends none of them."""
+        for stream, active_at in others.release():
+            self._open[stream] = active_at
+            stream.belong_to(self, respond)
+        if self._open and self._call is None:
+            self._call = self._clock.callLater(SWEEP_SECONDS, self._sweep)
+
+    def release(self) -> list[tuple[DNSStream, float]]:
+        """Let go of every connection, without ending any; return them and when they were active."""
+        released = list(self._open.items())
+        self._open.clear()
+        return released
+
     def close_all(self) -> None:
         """End every connection: the server is going away."""
         for stream in list(self._open):
@@ -122,6 +136,11 @@ class DNSStream(Protocol):
         self.deadline = 0.0
         self._address: tuple[Any, ...] = ("", 0)
         self._local: tuple[Any, ...] = ("", 0)
+
+    def belong_to(self, streams: Streams, respond: Respond) -> None:
+        """Have another server answer from the next message on."""
+        self._streams = streams
+        self._respond = respond
 
     def connectionMade(self) -> None:
         transport: Any = self.transport

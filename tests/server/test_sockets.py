@@ -134,6 +134,8 @@ class FakeServer:
 
     def respond(self, *_args: object) -> None: ...
 
+    def succeed(self, old: FakeServer) -> None: ...
+
 
 class TestCarried:
     """Shared things live as long as somebody owns them."""

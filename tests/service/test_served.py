@@ -48,6 +48,6 @@ def test_an_unknown_word_is_one_line_with_the_nearest_known(twistd):
 
 
 def test_the_examples_are_valid(start):
-    checked = start([str(Path(sys.executable).with_name("k8sdns")), "-check"],
-                    cwd=ROOT / "examples")  # fmt: skip
+    program = str(Path(sys.executable).with_name("k8sdns"))
+    checked = start([program, "-check", "-conf", "examples/Corefile"], cwd=ROOT)
     assert checked.wait() == 0, checked.output
