@@ -90,7 +90,7 @@ class Flight:
         if self._kept is not None:
             self._end(self._kept)
         else:
-            self.fail(self._failure or ServerFailure("no healthy proxies"))
+            self.fail(self._failure or ServerFailure(self._forward.settings.nobody))
 
     def _end(self, answer: Answer) -> None:
         self._forward.landed(self._key, len(self.waiters))

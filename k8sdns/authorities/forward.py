@@ -11,21 +11,22 @@ from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from k8sdns import names, records
 from k8sdns.answers import Answer, Question
 from k8sdns.authorities.base import Authority
 from k8sdns.authorities.flight import MAX_ATTEMPTS, Flight
-from k8sdns.authorities.upstream.attempt import Attempt
+from k8sdns.authorities.upstream.attempt import Attempt, Outcome
 from k8sdns.authorities.upstream.destination import Destination
-from k8sdns.authorities.upstream.health import Health, Probe
+from k8sdns.authorities.upstream.failure import UpstreamFailure
+from k8sdns.authorities.upstream.health import FailTimes, Health, Probe
 from k8sdns.authorities.upstream.policies import policy_named
 from k8sdns.authorities.upstream.query import PASSED_ON, query_of
 from k8sdns.authorities.upstream.upstream import Surroundings, TransportSettings, Upstream
 from k8sdns.errors import Refused, ServerFailure
-from k8sdns.interfaces import IRemoteAuthority
+from k8sdns.interfaces import IRemoteAuthority, IUpstreams
 from k8sdns.metrics import (
     FORWARD_HEALTHCHECK_BROKEN,
     FORWARD_REJECTS,
@@ -54,6 +55,8 @@ class ForwardSettings:
     next_rcodes: frozenset[int] = frozenset()
     next_on_nodata: bool = False
     fails_fast: bool = False
+    fail_timeout: float | None = None  # how long one failure counts, where nothing is probed
+    nobody: str = "no healthy proxies"  # the error where there is nobody to ask
     give_up_after: float = 5.0
     transport: TransportSettings = field(default_factory=TransportSettings)
     probe: Probe = field(default_factory=Probe)
@@ -70,7 +73,7 @@ class Member:
 
     __slots__ = ("health", "upstream")
 
-    def __init__(self, upstream: Upstream, health: Health) -> None:
+    def __init__(self, upstream: Upstream, health: Health | FailTimes) -> None:
         self.upstream = upstream
         self.health = health
 
@@ -85,7 +88,17 @@ class Member:
         self.upstream.close()
 
 
-@implementer(IRemoteAuthority)
+class _Reached:
+    """Who asks one upstream only to see whether it replies."""
+
+    def __init__(self) -> None:
+        self.done: Deferred[bool] = Deferred()
+
+    def ended(self, _attempt: Attempt, outcome: Outcome) -> None:
+        self.done.callback(not isinstance(outcome, UpstreamFailure))
+
+
+@implementer(IRemoteAuthority, IUpstreams)
 class Forward(Authority):
     """Answers with what one of its upstreams says.
 
@@ -125,7 +138,9 @@ class Forward(Authority):
     def _member(self, destination: Destination) -> Member:
         settings = self.settings
         upstream = Upstream(destination, self._around, settings.transport)
-        # A lost probe must not hold up the next one for long: CoreDNS gives it one second.
+        if settings.fail_timeout is not None:
+            forgetful = FailTimes(self.now, settings.max_fails, settings.fail_timeout)
+            return Member(upstream, forgetful)
         health = Health(
             upstream,
             self._around.clock,
@@ -173,7 +188,7 @@ class Forward(Authority):
 
     def ordered(self) -> Sequence[Member]:
         """Return the upstreams in the order in which to ask them."""
-        ordered: Sequence[Member] = self._policy(self.members)
+        ordered: Sequence[Member] = self._policy(self.members) if self.members else ()
         return ordered
 
     def instead_of_all_down(self, members: Sequence[Member]) -> Member | None:
@@ -208,6 +223,30 @@ class Forward(Authority):
             member.health.stop()
             # What is in flight may end first.
             self._around.clock.callLater(self.settings.give_up_after, member.close)
+
+    @property
+    def zone(self) -> bytes:
+        """The zone whose names are forwarded."""
+        return self.settings.zone
+
+    def upstreams(self) -> tuple[str, ...]:
+        """Return the addresses of the upstreams."""
+        return tuple(member.upstream.name for member in self.members)
+
+    def reach(self, upstream: str, qname: bytes, qtype: int) -> Deferred[bool]:
+        """Ask one upstream past policy and health; fires whether a reply came."""
+        asked = _Reached()
+        query = query_of(Question(qname, qtype))
+        for member in self.members:
+            if member.upstream.name == upstream:
+                member.upstream.ask(query, asked, over_stream=self.settings.force_tcp)
+                return asked.done
+        return succeed(False)
+
+    def leave_out(self, upstream: str) -> None:
+        """Ask `upstream` no more, until the upstreams are given anew."""
+        kept = [member.upstream.destination for member in self.members]
+        self.use([each for each in kept if str(each) != upstream])
 
     def close(self) -> None:
         """End what is in flight, close every socket and connection."""

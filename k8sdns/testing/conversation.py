@@ -23,9 +23,9 @@ from k8sdns import assemble, directives, plan
 from k8sdns.authorities.upstream.randomness import Randomness
 from k8sdns.authorities.upstream.upstream import Surroundings
 from k8sdns.corefile.source import CorefileText
-from k8sdns.errors import K8sDNSError
 from k8sdns.metrics import Metrics
 from k8sdns.server.carried import Carried
+from k8sdns.server.draft import Context
 from k8sdns.testing.network import FakeNetwork, FakeReactor, Sent
 
 CLIENT = ("198.51.100.7", 4321)
@@ -46,6 +46,7 @@ class Conversation:
         self._asked: dict[str, _Client] = {}
         self._kept: dict[str, Sent] = {}
         self._last: Sent | None = None
+        self.halted: list[str] = []
         share = Carried().share()
         around = Surroundings(
             self.reactor, self.reactor, self.network, Randomness(_random_octets())
@@ -58,7 +59,10 @@ class Conversation:
             default_port=53,
             environ={},
         )
-        generation = assemble.generate(planned, self.reactor, self.metrics, share, _halt)
+        context = Context(
+            self.reactor, self.reactor, self.metrics, share, self.halted.append, planned
+        )
+        generation = assemble.generate(planned, context)
         Deferred.fromCoroutine(share.start())
         for service in generation.services:
             service.startService()
@@ -108,6 +112,35 @@ class Conversation:
         ]  # fmt: skip
         if actual != expected:
             raise Mismatch(f"upstream was asked {' '.join(actual)}")
+
+    def _do_upstreams(self, expected: Sequence[str]) -> None:
+        """The addresses that the queries nobody looked at yet were sent to, in any order."""
+        actual = sorted(sent.to.host for sent in self.network.sent)
+        self.network.sent.clear()
+        if actual != sorted(expected):
+            raise Mismatch(f"these were asked: {actual}")
+
+    def _do_probe(self, text: str) -> None:
+        """``ADDRESS ZONE``: one of `loop`'s questions, a random name under the zone."""
+        self.reactor.advance(0)
+        if not self.network.sent:
+            raise Mismatch("no upstream was asked")
+        sent = self._last = self.network.sent.popleft()
+        question = dns.message.from_wire(sent.message).question[0]
+        zone = question.name.split(len(question.name) - 2)[1]
+        actual = f"{sent.to.host} {zone} {dns.rdatatype.to_text(question.rdtype)}"
+        if actual != f"{text} HINFO":
+            raise Mismatch(f"upstream was asked {actual}: {question}")
+
+    def _do_goes_round(self, _value: object) -> None:
+        """What the upstream was asked last, it asks us."""
+        self.server.respond(self._sent().message, ("192.0.2.1", 5353), ("192.0.2.253", 53))
+
+    def _do_halted(self, text: str) -> None:
+        """The process was told to end, and the message has these words; "" for not."""
+        told = " ".join(self.halted)
+        if bool(told) != bool(text) or text not in told:
+            raise Mismatch(f"halted by {told!r}")
 
     def _do_quiet(self, _value: object) -> None:
         if self.network.sent:
@@ -314,7 +347,3 @@ def _fill(reply: dns.message.Message, what: Mapping[str, Any]) -> None:
 def _random_octets() -> Callable[[int], bytes]:
     generator = random.Random(7)
     return generator.randbytes
-
-
-def _halt(message: str) -> None:
-    raise K8sDNSError(message)

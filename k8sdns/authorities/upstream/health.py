@@ -7,6 +7,7 @@ first failure starts a loop of probes, any reply ends it, and an upstream with m
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -93,3 +94,28 @@ class Health:
         if self._call is not None:
             self._call.cancel()
             self._call = None
+
+
+class FailTimes:
+    """The health of one upstream by its latest failures alone (v1.2.5 plugin/proxy).
+
+    It is down while `max_fails` failures are younger than `seconds`; 0: never down.
+    """
+
+    def __init__(self, now: Callable[[], float], max_fails: int, seconds: float) -> None:
+        self._now = now
+        self._seconds = seconds
+        self._times: deque[float] = deque(maxlen=max_fails)
+
+    @property
+    def is_down(self) -> bool:
+        """Tell whether the upstream should be passed over."""
+        times = self._times
+        return len(times) == times.maxlen != 0 and self._now() - times[0] < self._seconds
+
+    def failed(self) -> None:
+        """An exchange failed."""
+        self._times.append(self._now())
+
+    def stop(self) -> None:
+        """Nothing runs here that could be stopped."""
