@@ -42,6 +42,21 @@ class IRemoteAuthority(IAuthority):
     """An authority whose answers come over the network: what `cache` wraps, live data never."""
 
 
+class IUpstreams(Interface):
+    """The servers behind a remote authority, one by one: `loop` looks where they lead."""
+
+    zone = Attribute("The zone whose names they are asked for, as wire name (bytes).")
+
+    def upstreams() -> tuple[str, ...]:
+        """Return their addresses, as ``address:port``."""
+
+    def reach(upstream: str, qname: bytes, qtype: int) -> Deferred[bool]:
+        """Ask one of them a question past everything else; fires whether any reply came."""
+
+    def leave_out(upstream: str) -> None:
+        """Ask it no more."""
+
+
 class IStage(Interface):
     """Stands around everything below it in the plugin order. Hot."""
 

@@ -11,13 +11,13 @@ from k8sdns import records
 from k8sdns.answers import Answer, Question
 from k8sdns.authorities.base import Authority
 from k8sdns.authorities.forward import ForwardSettings
-from k8sdns.interfaces import IRemoteAuthority
+from k8sdns.interfaces import IRemoteAuthority, IUpstreams
 from k8sdns.waiting import then
 
 Asked = Answer | Deferred[Any] | None
 
 
-@implementer(IRemoteAuthority)
+@implementer(IRemoteAuthority, IUpstreams)
 class NextForward(Authority):
     """Asks `first`, and `second` where the answer is one that the settings of the first pass on."""
 
@@ -29,6 +29,26 @@ class NextForward(Authority):
         self._second = second
         self._rcodes = settings.next_rcodes
         self._on_nodata = settings.next_on_nodata
+
+    @property
+    def zone(self) -> bytes:
+        """The zone of the first."""
+        zone: bytes = self._first.zone
+        return zone
+
+    def upstreams(self) -> tuple[str, ...]:
+        """Return the upstreams of the first; those of the second speak for themselves."""
+        found: tuple[str, ...] = self._first.upstreams()
+        return found
+
+    def reach(self, upstream: str, qname: bytes, qtype: int) -> Deferred[bool]:
+        """Ask one upstream of the first."""
+        reached: Deferred[bool] = self._first.reach(upstream, qname, qtype)
+        return reached
+
+    def leave_out(self, upstream: str) -> None:
+        """Ask one upstream of the first no more."""
+        self._first.leave_out(upstream)
 
     def answer(self, question: Question) -> Asked:
         """Return the answer of the first that is content with it."""

@@ -61,6 +61,11 @@ class CachedAuthority(Authority):
         self._is_everywhere = names.ROOT in settings.zones
         self._verifications = Verifications(clock, settings.stale.timeout)
 
+    @property
+    def remote(self) -> Authority:
+        """What stands behind the cache."""
+        return self._remote
+
     def answer(self, question: Question) -> Asked:
         """Answer from an entry, or ask."""
         flags = question.flags

@@ -1,0 +1,187 @@
+"""Whether our questions come back to us: every upstream is asked for a name that nobody else knows.
+
+Owns the probe and what is said about a loop. CoreDNS asks itself and waits for the third sighting
+of the name (plugin/loop). Here each upstream gets a name of its own, directly: a single sighting
+is proof, and shows which upstream it is.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from random import SystemRandom
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from k8sdns import names, records
+from k8sdns.answers import Answer, Question
+from k8sdns.authorities.base import Authority
+from k8sdns.errors import Refused
+from k8sdns.interfaces import IAuthority
+
+log = Logger(namespace="k8sdns.authorities.loop")
+
+RETRY_SECONDS = 1.0
+GIVE_UP_SECONDS = 30.0
+_TROUBLE = "https://coredns.io/plugins/loop#troubleshooting"
+_STUB_ADDRESSES = frozenset({"127.0.0.53", "127.0.0.54"})
+
+
+class Probe:
+    """One upstream that is being looked at, and the name that it alone was asked for."""
+
+    def __init__(self, upstreams: Any, upstream: str, qname: bytes) -> None:
+        self.upstreams = upstreams  # provides IUpstreams
+        self.upstream = upstream
+        self.qname = qname
+        self.is_over = False
+
+
+class LoopProbes(Service):
+    """Asks every upstream at the start, until it replied or half a minute is over."""
+
+    def __init__(
+        self,
+        zone: bytes,
+        clock: IReactorTime,
+        found: Callable[[Probe, str], None],
+        random: SystemRandom | None = None,
+    ) -> None:
+        self.zone = zone
+        self.probes: dict[bytes, Probe] = {}  # those under way, by their name
+        self._clock = clock
+        self._found = found
+        self._random = random or SystemRandom()
+        self._calls: set[IDelayedCall] = set()
+        self._ends_at = 0.0
+
+    def add(self, upstreams: Any) -> None:
+        """Look at the servers of one authority; it provides IUpstreams."""
+        zone = upstreams.zone if names.is_subdomain(upstreams.zone, self.zone) else self.zone
+        for upstream in upstreams.upstreams():
+            labels = [str(self._random.getrandbits(62)).encode() for _ in range(2)]
+            qname = names.from_labels(labels, zone)
+            self.probes[qname] = Probe(upstreams, upstream, qname)
+
+    def startService(self) -> None:
+        """Ask them all."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._ends_at = self._clock.seconds() + GIVE_UP_SECONDS
+        for probe in list(self.probes.values()):
+            self._later(0, probe)
+
+    def stopService(self) -> None:
+        """Ask no more."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        self.probes.clear()
+        for call in self._calls:
+            if call.active():
+                call.cancel()
+        self._calls.clear()
+
+    def _later(self, seconds: float, probe: Probe) -> None:
+        self._calls = {call for call in self._calls if call.active()}
+        self._calls.add(self._clock.callLater(seconds, self._ask, probe))
+
+    def _ask(self, probe: Probe) -> None:
+        if self._clock.seconds() >= self._ends_at:
+            self.probes.pop(probe.qname, None)
+            return
+        asked = probe.upstreams.reach(probe.upstream, probe.qname, records.HINFO)
+        asked.addCallback(self._asked, probe)
+
+    def _asked(self, is_reached: bool, probe: Probe) -> None:
+        if is_reached:
+            # It may be on its way to us still: a server answers before it gave up asking us.
+            self.probes.pop(probe.qname, None)
+        elif self.running and probe.qname in self.probes:
+            self._later(RETRY_SECONDS, probe)
+
+    def seen(self, question: Question) -> bool:
+        """Tell whether a question is one of ours that came back; then say so, once."""
+        probe = self.probes.pop(question.qname, None)
+        if probe is None:
+            return False
+        self._found(probe, f"{_place(question.peer)} -> {_place(question.local)}")
+        return True
+
+
+def _place(peer: Any) -> str:
+    host = f"[{peer.host}]" if ":" in peer.host else peer.host
+    return f"{host}:{peer.port}"
+
+
+@implementer(IAuthority)
+class LoopGuard(Authority):
+    """Recognises our own probes; answers nothing else."""
+
+    word = "loop"
+
+    def __init__(self, probes: LoopProbes) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._probes = probes
+
+    def look_at(self, upstreams: Any) -> None:
+        """Have the servers of an authority probed; it provides IUpstreams."""
+        self._probes.add(upstreams)
+
+    def answer(self, question: Question) -> Answer | None:
+        """Return None; a probe that came back is refused, so that it goes round no further."""
+        if question.qtype == records.HINFO and self._probes.probes and self._probes.seen(question):
+            raise Refused("a loop was detected")
+        return None
+
+
+def complaint(probe: Probe, way: str, zone: bytes) -> str:
+    """Return what to say of a loop: CoreDNS's sentence, the culprit, and what to do."""
+    return (
+        f'Loop ({way}) detected for zone "{names.to_text(zone)}", see {_TROUBLE}. '
+        f'Query: "HINFO {names.to_text(probe.qname)}". '
+        f"Upstream {probe.upstream} sends our questions back to us: {remedy(probe.upstream)}"
+    )
+
+
+def remedy(upstream: str) -> str:
+    """Return the likely reason and the cure, by the upstream's address."""
+    host = upstream.rpartition(":")[0].strip("[]").partition("%")[0]
+    if host in _STUB_ADDRESSES:
+        return (
+            f"{host} is the stub of systemd-resolved, which asks whom it was told to, us; "
+            "forward to /run/systemd/resolve/resolv.conf instead, or give the kubelet that file "
+            "as resolvConf"
+        )
+    if ipaddress.ip_address(host).is_loopback:
+        return (
+            "the address is this host itself; name the real upstreams in `forward`, or in the "
+            "resolv.conf that it reads"
+        )
+    return "that server forwards to this one; take it out of `forward`, or this one out of its own"
+
+
+def warn_only(zone: bytes) -> Callable[[Probe, str], None]:
+    """Return what takes a looping upstream out of use and goes on."""
+
+    def found(probe: Probe, way: str) -> None:
+        probe.upstreams.leave_out(probe.upstream)
+        log.error("{what}. It is asked no more.", what=complaint(probe, way, zone))
+
+    return found
+
+
+def halting(zone: bytes, halt: Callable[[str], None]) -> Callable[[Probe, str], None]:
+    """Return what ends the process, as CoreDNS does."""
+
+    def found(probe: Probe, way: str) -> None:
+        halt(f"plugin/loop: {complaint(probe, way, zone)}")
+
+    return found
+
+
+def upstreams_behind(authorities: Sequence[Any], interface: Any) -> list[Any]:
+    """Return what provides `interface` among authorities or behind their caches."""
+    bare = [getattr(each, "remote", each) for each in authorities]
+    return [each for each in bare if interface.providedBy(each)]
