@@ -47,7 +47,7 @@ class Reloads:
         self._exchange = exchange
         self._failed = metrics.counter(RELOAD_FAILED)
         self._version = metrics.gauge(RELOAD_VERSION)
-        self._lock = DeferredLock()  # type: ignore[no-untyped-call]
+        self._lock = DeferredLock()
         self.running_hash = self._hash_of(plan.source)
         self._tried_hash = self.running_hash
         self._complained_of = ""
