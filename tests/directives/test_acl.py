@@ -27,7 +27,8 @@ def outcome(server, client, qtype="A", **arguments):
     found = server.ask("www.example.org", qtype, client=client, **arguments)
     if found is None:
         return None
-    return found.rcode(), bool(found.additional), [int(error.code) for error in found.extended_errors()]
+    codes = [int(error.code) for error in found.extended_errors()]
+    return found.rcode(), bool(found.additional), codes
 
 
 @pytest.mark.parametrize(
