@@ -24,7 +24,7 @@ from k8sdns.corefile.settings import (
     option,
     parsed,
 )
-from k8sdns.interfaces import IRemoteAuthority
+from k8sdns.interfaces import IAuthority, IRemoteAuthority
 from k8sdns.server.draft import BlockDraft
 
 _CAPACITY = kinds.integer(0, name="CAPACITY")
@@ -215,6 +215,16 @@ def connect(settings: Settings, block: BlockDraft) -> None:
     )
     for remote in block.all(IRemoteAuthority):
         block.replace(remote, service.wrap(remote))
+    if names.ROOT in settings.zones or set(block.zones) <= set(settings.zones):
+        _limit_live_ttls(settings.caching.success.max_ttl, block)
+
+
+def _limit_live_ttls(ceiling: int, block: BlockDraft) -> None:
+    """Hold the TTLs of live answers down as if they came through a cache, which they do not."""
+    for authority in block.all(IAuthority):
+        limit = getattr(authority, "limit_ttl", None)
+        if limit is not None:
+            limit(ceiling)
 
 
 DIRECTIVE = Directive(
