@@ -112,7 +112,7 @@ class Server(DNSServerFactory):
         address: tuple[Any, ...],
         local_address: tuple[Any, ...] = ("", 0),
         learn: Learn | None = None,
-        is_stream: bool = False,  # noqa: FBT001, FBT002 - positional for speed
+        is_stream: bool = False,
     ) -> Reply | Deferred[Reply]:
         """Return the reply to one message, None for silence, or a Deferred of either.
 
@@ -128,6 +128,8 @@ class Server(DNSServerFactory):
         question.server = self
         if is_stream:
             question.is_stream = True
+            if question.qtype in TRANSFER_TYPES:
+                return self._ask_for_zone(question, started)  # type: ignore[no-any-return]
         route = self.router.find(question)
         if route is None or (question.qclass != records.IN and not self.serves_any_class):
             return self._refused(question, started)
@@ -139,9 +141,36 @@ class Server(DNSServerFactory):
 
     def respond_to_stream(
         self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
-    ) -> Reply | Deferred[Reply]:
-        """The same for one message of a stream."""
-        return self.respond(message, address, local_address, None, True)  # noqa: FBT003
+    ) -> StreamReply | Deferred[Any]:
+        """The same for one message of a stream; a zone transfer is an iterator of messages."""
+        return self.respond(message, address, local_address, None, True)
+
+    def _ask_for_zone(self, question: Question, started: float) -> Any:
+        """Return the reply to AXFR or IXFR: octets, an iterator of them, or a Deferred."""
+        route = self.router.find(question)
+        if route is None or question.qclass != records.IN:
+            return self._refused(question, started)
+        result = route.block.respond(question)
+        if isinstance(result, Answer):
+            return self._finished_zone(result, question, route, started)
+        self.deadlines.watch(result)
+        return result.addCallback(self._finished_zone, question, route, started)
+
+    def _finished_zone(
+        self, answer: Answer, question: Question, route: Route, started: float
+    ) -> StreamReply:
+        message = self._finished(answer, question, route, started, None)
+        if message is not None and isinstance(answer, TransferAnswer):
+            return self._messages(question, message, answer)
+        return message
+
+    def _messages(
+        self, question: Question, first: bytes, answer: TransferAnswer
+    ) -> Iterator[bytes]:
+        """Yield the messages of a zone transfer, written as they are sent."""
+        yield first
+        for further in answer.further:
+            yield reply(question, further, self.payload_size)
 
     def _finished(
         self,

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import struct
 
+import dns.flags
+import dns.message
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from k8sdns import names, records
+from k8sdns.authorities.rrtext import record_from_text
+from k8sdns.authorities.transfer import Receivers, TransferAuthority
+from k8sdns.metrics import PANICS, Metrics
+from k8sdns.records import Record
+from k8sdns.server.block import ServerBlock
+from k8sdns.server.router import Route, Router
+from k8sdns.server.server import Server
 from k8sdns.server.stream import DNSStream, Streams
+
+ZONE = names.from_text("example.org")
 
 
 class Transport(StringTransport):
@@ -62,3 +74,42 @@ def test_a_lost_connection_lets_go_of_its_transfer():
     stream.connectionLost()
     stream.resumeProducing()
     assert transport.value() == b""
+
+
+class Sources:
+    """One large zone."""
+
+    def zones(self):
+        return (ZONE,)
+
+    def zone_serial(self, zone):
+        return 7 if zone == ZONE else None
+
+    def zone_records(self, zone):
+        soa = record_from_text("example.org. 60 SOA ns. admin. 7 7200 3600 1209600 600")
+        yield soa
+        for n in range(2000):
+            yield Record(
+                names.from_labels((b"h%d" % n,), ZONE), records.TXT, 60, b"\xc8" + bytes(200)
+            )
+        yield soa
+
+
+def test_a_server_sends_a_large_zone_whole():
+    authority = TransferAuthority([Receivers((ZONE,), anybody=True)], lambda: [Sources()])
+    metrics = Metrics()
+    block = ServerBlock([authority], metrics.counter(PANICS), ["transfer"])
+    server = Server(Router([Route(names.ROOT, block)]), Clock(), metrics)
+    stream = server.buildProtocol(None)
+    transport = Transport()
+    stream.makeConnection(transport)
+    stream.dataReceived(framed(dns.message.make_query("example.org", "AXFR").to_wire()))
+    sent, found = transport.value(), []
+    while sent:
+        size = struct.unpack_from("!H", sent)[0]
+        message = dns.message.from_wire(sent[2 : 2 + size], xfr=True, one_rr_per_rrset=True)
+        assert message.flags & dns.flags.AA
+        found.append(sum(len(rrset) for rrset in message.answer))
+        sent = sent[2 + size :]
+    assert len(found) > 1
+    assert sum(found) == 2002
