@@ -130,11 +130,12 @@ class Zone:
         if not self.ns:
             yield f"{names.to_text(self.origin)} has no NS record"
         for owner, node in self.nodes.items():
-            cnames = node.sets.get(records.CNAME, ())
-            others = node.sets.keys() - {records.CNAME, records.NSEC}
+            cnames = node.sets.get(records.CNAME)
+            if cnames is None:
+                continue
             if len(cnames) > 1:
                 yield f"{names.to_text(owner)} has {len(cnames)} CNAME records"
-            if cnames and others:  # RFC 1034 §3.6.2
+            if node.sets.keys() - {records.CNAME, records.NSEC}:  # RFC 1034 §3.6.2
                 yield f"{names.to_text(owner)} has a CNAME and other records"
 
     def _nsec_chain(self) -> tuple[list[tuple[bytes, ...]], list[bytes]]:
