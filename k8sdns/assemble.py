@@ -22,7 +22,6 @@ from k8sdns.metrics import Metrics
 from k8sdns.plan import Plan, PlannedBlock
 from k8sdns.reloading import Reloads
 from k8sdns.running import Generation, Running
-from k8sdns.server.block import ServerBlock
 from k8sdns.server.carried import Share
 from k8sdns.server.draft import BlockDraft, Context
 from k8sdns.server.listeners import ListenKey
@@ -140,16 +139,16 @@ def _server(
         dropped=tuple(_refusal_observers(drafts)),
         streams=Streams(context.clock, limits),
     )
-    return server, _stream_factory(server, [route.block for route in routes])
+    return server, _stream_factory(key.scheme, server, drafts)
 
 
 def _refusal_observers(drafts: list[BlockDraft]) -> list[Any]:
     return [observer.saw_refused for observer in _all(drafts, IRefusalObserver)[:1]]
 
 
-def _stream_factory(server: Server, blocks: list[ServerBlock]) -> Any:
-    factory: Any = server
-    for block in blocks:
-        for security in block.all(IStreamSecurity):
-            return security.secured(factory)
-    return factory
+def _stream_factory(scheme: str, server: Server, drafts: list[BlockDraft]) -> Any:
+    """Return what makes the protocols of a listener's streams; of several blocks' TLS the first."""
+    security = next(iter(_all(drafts, IStreamSecurity)), None)
+    if scheme == "dns" or security is None:
+        return server
+    return security.secured(server)

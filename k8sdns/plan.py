@@ -4,8 +4,8 @@ Owns everything that can be judged without opening, starting or connecting anyth
 ``--check`` judges. Refuses to build.
 
 Some settings are about their whole block, and say so by an attribute that is looked for here:
-``base_folder`` (where relative paths start), ``listen_hosts`` (local addresses to listen on) and
-``is_view`` (the block answers only some queries).
+``base_folder`` (where relative paths start), ``listen_hosts`` (local addresses to listen on),
+``is_view`` (the block answers only some queries) and ``secures_streams`` (the block has TLS).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from k8sdns import names
 from k8sdns.corefile import order, parser
 from k8sdns.corefile.directive import Directive
 from k8sdns.corefile.kinds import Context
-from k8sdns.corefile.parser import Block, Corefile, Stanza
+from k8sdns.corefile.parser import Block, Corefile, Key, Stanza
 from k8sdns.corefile.reading import read_directive
 from k8sdns.corefile.source import CorefileText
 from k8sdns.corefile.zones import Address, Claim, check_overlaps, key_addresses
@@ -119,6 +119,8 @@ def _planned(
             addresses.append(address)
     zones = tuple(dict.fromkeys(address.zone for address in addresses))
     read = _read(block, directives, zones, warnings)
+    if not any(getattr(settings, "secures_streams", False) for settings in _each(read)):
+        _judge_unsecured(block.keys, warnings)
     hosts = [host for settings in _each(read) for host in getattr(settings, "listen_hosts", ())]
     return PlannedBlock(
         tuple(addresses),
@@ -145,6 +147,22 @@ def _read(
         root = getattr(settings, "base_folder", root)
         read.append((directives[word], settings, root))
     return read
+
+
+def _judge_unsecured(keys: Iterable[Key], warnings: list[str]) -> None:
+    """Refuse ``tls://`` in a block without TLS; ``https://`` may stand behind a proxy."""
+    for key in keys:
+        if key.text.startswith("tls://"):
+            raise CorefileError(
+                f"{key.text} needs a certificate: add the directive `tls CERT KEY` to its block",
+                key.file,
+                key.line,
+            )
+        if key.text.startswith("https://"):
+            warnings.append(
+                f"{key.file}:{key.line} - {key.text} is served in clear text, for a proxy in "
+                "front of it; without one, add the directive `tls CERT KEY` to its block"
+            )
 
 
 def _each(read: Iterable[tuple[Directive, Any, str]]) -> Iterator[Any]:
