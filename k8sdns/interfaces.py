@@ -145,6 +145,15 @@ class IMetadata(Interface):
         """Add ``directive/label`` keys and their values to `labels`."""
 
 
+class IMetadataCollector(Interface):
+    """Collects the labels of its block's IMetadata. Hot where used."""
+
+    sources = Attribute("What provides IMetadata in the block.")
+
+    def labels(question: Question) -> dict[str, str] | None:
+        """Return what is known about a query; None if nobody asked about its name."""
+
+
 class ITransferable(Interface):
     """A source of zones that can be transferred whole (RFC 5936)."""
 
