@@ -55,6 +55,7 @@ def accept(reactor):
     return protocol, transport
 
 
+@pytest.mark.filterwarnings("ignore:Using readBody")  # of the transport in memory
 def test_the_server_asks_itself_every_second(health, reactor, metrics):
     reactor.advance(1)
     protocol, transport = accept(reactor)

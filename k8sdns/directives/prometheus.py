@@ -1,0 +1,79 @@
+"""``prometheus``: count queries, and a page of metrics (CoreDNS plugin/metrics)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from k8sdns import names
+from k8sdns.corefile import kinds
+from k8sdns.corefile.settings import Directive, argument, flag
+from k8sdns.interfaces import IRouting
+from k8sdns.server import sockets
+from k8sdns.server.draft import BlockDraft
+from k8sdns.web.queries import QueryObserver, QueryTable
+from k8sdns.web.sites import Placed, listener_at
+
+if TYPE_CHECKING:
+    from k8sdns.metrics import Labels
+
+# Words that set the server up and see no queries: coredns_plugin_enabled leaves them out.
+_NO_PLUGINS = frozenset(
+    {
+        "bind", "debug", "grpc_server", "health", "https", "https3", "multisocket", "on", "pprof",
+        "proxyproto", "quic", "ready", "reload", "root", "sign", "timeouts", "tls",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Counts the queries of its block and shows all metrics at ``/metrics``."""
+
+    address: kinds.Listen = argument(  # noqa: RUF009
+        kinds.listen(), default=kinds.Listen("localhost", 9153), help="Where to listen."
+    )
+    runtime_metrics: bool = flag(help="Show the Python runtime's metrics, too.")
+
+    REFUSED: ClassVar = {
+        "tls": "is not read: to serve metrics over TLS, give `prometheus` a Twisted endpoint, "
+        "ssl:9153:privateKey=KEY:certKey=CERTIFICATE",
+    }
+
+
+def connect(settings: Settings, block: BlockDraft) -> None:
+    """Count the block's queries, and put the page up."""
+    # Imported here: a server without metrics does not load the Prometheus client.
+    from k8sdns.web.metrics import (  # noqa: PLC0415
+        PATH,
+        Enabled,
+        EnabledWhileRunning,
+        MetricsPage,
+        build_info,
+    )
+
+    context = block.context
+    metrics = context.metrics
+    metrics.begin()
+    build_info(metrics)
+    table = context.share.take(("query table",), lambda: QueryTable(metrics))
+    enabled = context.share.take(("plugins enabled",), lambda: Enabled(metrics))
+    view = next((each.name for each in block.all(IRouting)), "")
+    block.add(QueryObserver(table, view))
+    block.add(EnabledWhileRunning(enabled, _enabled(block, view)))
+    listener = listener_at(settings.address, context, sockets.open_streams)
+    page = MetricsPage(metrics, table, context.reactor, with_runtime=settings.runtime_metrics)
+    block.add(Placed(listener, {PATH: page}))
+
+
+def _enabled(block: BlockDraft, view: str) -> Iterator[Labels]:
+    for server, zone in block.served:
+        for word in block.words:
+            if word not in _NO_PLUGINS:
+                yield server, names.to_text(zone), view, word
+
+
+DIRECTIVE = Directive(
+    "prometheus", Settings, install=None, connect=connect, summary="Metrics for Prometheus."
+)
