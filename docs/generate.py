@@ -1,7 +1,7 @@
 """Write what the documentation says from one source: the directives themselves.
 
-``python docs/generate.py`` rewrites docs/directives/index.md, and in every page of a directive the
-part between the two marks. The tests fail when a page is not current.
+``python docs/generate.py`` rewrites docs/directives/index.md and docs/metrics.md, and in every page
+of a directive the part between the two marks. The tests fail when a page is not current.
 """
 # ruff: noqa: INP001 - a program, not a package
 
@@ -14,8 +14,10 @@ from k8sdns.corefile.directive import Directive
 from k8sdns.corefile.order import ORDER, ranked
 from k8sdns.corefile.syntax import Row, syntax
 from k8sdns.directives import discovered
+from k8sdns.metrics import Metric, table
 
-FOLDER = Path(__file__).parent / "directives"
+DOCS = Path(__file__).parent
+FOLDER = DOCS / "directives"
 BEGIN = "<!-- syntax: written by docs/generate.py -->"
 END = "<!-- end of syntax -->"
 
@@ -48,6 +50,7 @@ def main() -> None:
     """Bring every page up to date."""
     found = discovered()
     (FOLDER / "index.md").write_text(index(found), encoding="utf-8")
+    (DOCS / "metrics.md").write_text(metrics(table()), encoding="utf-8")
     for word, directive in found.items():
         page = FOLDER / f"{word}.md"
         if page.exists():
@@ -103,6 +106,44 @@ def _row(row: Row) -> str:
     name = "`" + f"{row.name} {row.form}".strip() + "`"
     cells = (name, row.help, row.says, row.default)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def metrics(found: tuple[Metric, ...]) -> str:
+    """Return the page that lists every metric."""
+    return "\n".join(
+        [
+            "# Metrics",
+            "",
+            "What [prometheus](directives/prometheus.md) shows at `/metrics`. Names that begin",
+            "with `coredns_` mean what they mean in CoreDNS, labels and buckets included, so that",
+            "its dashboards and alerts work unchanged; `k8sdns_` is what CoreDNS does not have.",
+            "Metrics of the process (`process_cpu_seconds_total`, `process_resident_memory_bytes`,",
+            "`process_open_fds` and others) are those of every Prometheus client.",
+            "",
+            "Counters and histograms without labels begin at 0; a series with labels appears with",
+            "the first thing that it counts.",
+            "",
+            "| metric | type | labels | what it tells |",
+            "|---|---|---|---|",
+            *map(_metric_row, found),
+            "",
+            "## Buckets",
+            "",
+            "Upper bounds; `+Inf` follows each.",
+            "",
+            *(f"- `{each.name}`: {_bounds(each)}" for each in found if each.buckets),
+            "",
+        ]
+    )
+
+
+def _metric_row(metric: Metric) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    return f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |"
+
+
+def _bounds(metric: Metric) -> str:
+    return " ".join(f"{bound:.10g}" for bound in metric.buckets)
 
 
 if __name__ == "__main__":
