@@ -11,7 +11,7 @@ Some settings are about their whole block, and say so by an attribute that is lo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from k8sdns import names
@@ -81,16 +81,20 @@ def plan(
     *,
     default_port: int,
     environ: Mapping[str, str],
+    folder: str = "",
 ) -> Plan:
     """Understand a Corefile wholly; raises CorefileError for the first mistake.
 
-    A text without any block stands for CoreDNS's built-in one.
+    A text without any block stands for CoreDNS's built-in one. Relative paths start in `folder`
+    ("": the working folder) until a block's `root` says otherwise.
     """
     corefile = parser.parse(source.text, _file(source), environ, directives)
     if not corefile.blocks:
         corefile = parser.parse(BUILT_IN, "built-in Corefile", environ, directives)
     warnings = list(corefile.warnings)
-    blocks = tuple(_planned(block, directives, default_port, warnings) for block in corefile.blocks)
+    blocks = tuple(
+        _planned(block, directives, default_port, folder, warnings) for block in corefile.blocks
+    )
     check_overlaps(claim for block in blocks for claim in _claims(block))
     return Plan(blocks, corefile.files, corefile.patterns, tuple(warnings), default_port, source)
 
@@ -105,7 +109,11 @@ def _file(source: CorefileText) -> str:
 
 
 def _planned(
-    block: Block, directives: Mapping[str, Directive], default_port: int, warnings: list[str]
+    block: Block,
+    directives: Mapping[str, Directive],
+    default_port: int,
+    folder: str,
+    warnings: list[str],
 ) -> PlannedBlock:
     addresses = []
     for key in block.keys:
@@ -118,7 +126,7 @@ def _planned(
                 )
             addresses.append(address)
     zones = tuple(dict.fromkeys(address.zone for address in addresses))
-    read = _read(block, directives, zones, warnings)
+    read = _read(block, directives, Context("", zones, folder, warnings))
     if not any(getattr(settings, "secures_streams", False) for settings in _each(read)):
         _judge_unsecured(block.keys, warnings)
     hosts = [host for settings in _each(read) for host in getattr(settings, "listen_hosts", ())]
@@ -126,23 +134,23 @@ def _planned(
         tuple(addresses),
         tuple(dict.fromkeys(hosts)),
         tuple((directive, settings) for directive, settings, _ in read),
-        read[-1][2] if read else "",
+        read[-1][2] if read else folder,
         block.file,
         block.line,
     )
 
 
 def _read(
-    block: Block, directives: Mapping[str, Directive], zones: tuple[bytes, ...], warnings: list[str]
+    block: Block, directives: Mapping[str, Directive], around: Context
 ) -> list[tuple[Directive, Any, str]]:
     """Return (directive, settings, root folder so far) for each word, in chain order."""
     stanzas: dict[str, list[Stanza]] = {}
     for stanza in block.stanzas:
         stanzas.setdefault(stanza.word, []).append(stanza)
-    root = ""
+    root = around.root
     read = []
     for word in _ordered(stanzas, directives):
-        context = Context(word, zones, root, warnings)
+        context = replace(around, word=word, root=root)
         settings = read_directive(directives[word], stanzas[word], context)
         root = getattr(settings, "base_folder", root)
         read.append((directives[word], settings, root))
