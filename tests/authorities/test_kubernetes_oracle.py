@@ -14,81 +14,14 @@ from hypothesis import given, strategies as st
 from k8sdns import names, records
 from k8sdns.answers import Answer, Question
 from k8sdns.authorities.kubernetes import KubernetesAuthority
-from k8sdns.cluster.model import KINDS, Endpoint, EndpointSlice, Namespace, Pod, Port, Service
+from k8sdns.cluster.model import KINDS
 from k8sdns.cluster.store import Store
+from k8sdns.testing.strategies import ADDRESSES, HOSTNAMES, NAMESPACES, SERVICES, clusters
 
 ZONE = "cluster.local."
 TTL = 5
-NAMESPACES = ["default", "svc", "gone"]
-SERVICES = ["web", "db", "svc"]
-ADDRESSES = ["10.0.0.1", "10.0.0.2", "fd00::1", "fd00:0:1::"]
-HOSTS = ["", "", "db-0", "web"]
 TYPES = [records.A, records.AAAA, records.SRV, records.CNAME, records.TXT, records.ANY, 65]
 
-ports = st.lists(
-    st.builds(
-        Port,
-        st.sampled_from(["", "http", "dns"]),
-        st.sampled_from([80, 53]),
-        st.sampled_from(["TCP", "UDP"]),
-    ),
-    min_size=1,
-    max_size=2,
-).map(tuple) | st.just((Port("", -1, ""),))
-namespaces = st.builds(Namespace, st.sampled_from(NAMESPACES[:2]), st.just("1"))
-placed = st.sampled_from(["default", "default", "default", "svc", "gone"])
-services = st.builds(
-    lambda ns, name, kind, version, ports: Service(
-        ns, name, version, *kind[:1], *kind[1:], ports, ()
-    ),
-    placed,
-    st.sampled_from(SERVICES),
-    st.sampled_from(
-        [
-            ("ClusterIP", ("10.96.0.1",), ""),
-            ("ClusterIP", ("fd00::2", "10.96.0.2"), ""),
-            ("ClusterIP", ("None",), ""),
-            ("ClusterIP", ("None",), ""),
-            ("ExternalName", (), "outside.example"),
-            ("ExternalName", (), "10.9.9.9"),
-        ]
-    ),
-    st.sampled_from(["1", "2"]),
-    ports,
-)
-endpoints = st.builds(
-    Endpoint,
-    st.sampled_from(ADDRESSES).map(lambda address: (address,)),
-    st.sampled_from(HOSTS),
-    st.sampled_from(["", "pod-x"]),
-    st.just(""),
-    st.just(""),
-)
-slices = st.builds(
-    EndpointSlice,
-    placed,
-    st.sampled_from(["s1", "s2", "s3"]),
-    st.sampled_from(SERVICES),
-    st.just("1"),
-    ports,
-    st.lists(endpoints, max_size=3).map(tuple),
-    st.none(),
-)
-pods = st.builds(
-    Pod,
-    st.sampled_from(NAMESPACES),
-    st.sampled_from(["p1", "p2"]),
-    st.just("1"),
-    st.sampled_from(ADDRESSES),
-)
-# Most lists name something, and slices meet Services: an empty zone tries nothing.
-things = st.builds(
-    lambda *parts: [thing for part in parts for thing in part],
-    st.lists(namespaces, max_size=2).map(lambda more: [Namespace("default", "1"), *more]),
-    st.lists(services, min_size=1, max_size=5),
-    st.lists(slices, min_size=1, max_size=5),
-    st.lists(pods, max_size=2),
-)
 options = st.fixed_dictionaries(
     {
         "pods": st.sampled_from(["disabled", "insecure", "verified"]),
@@ -207,7 +140,16 @@ def dashed(address):
 
 def interesting_names():
     yield ZONE
-    first = ["", *HOSTS[2:], "nope", "pod-x", "10-0-0-1", "fd00--1", "fd00-0-1--", "fd00-0-1--0"]
+    first = [
+        "",
+        *HOSTNAMES[2:],
+        "nope",
+        "pod-x",
+        "10-0-0-1",
+        "fd00--1",
+        "fd00-0-1--",
+        "fd00-0-1--0",
+    ]
     for tree in ("svc", "pod", "foo"):
         yield f"{tree}.{ZONE}"
         for namespace in (*NAMESPACES, "none"):
@@ -252,7 +194,7 @@ def everything_said(authority):
     return {(name, rtype): said(authority, name, rtype) for name in NAMES for rtype in TYPES}
 
 
-@given(things, options)
+@given(clusters(), options)
 def test_the_authority_says_what_the_oracle_says(some, options):
     store = filled(some)
     oracle = Oracle(store, options)
@@ -261,7 +203,7 @@ def test_the_authority_says_what_the_oracle_says(some, options):
         assert answer == oracle.says(name, rtype), (name, rtype)
 
 
-@given(things, things, st.data(), options)
+@given(clusters(), clusters(), st.data(), options)
 def test_a_memory_of_answers_never_shows(before, after, data, options):
     """After any changes the authority says what one would that has just started."""
     store = filled(before)
@@ -280,7 +222,7 @@ def test_a_memory_of_answers_never_shows(before, after, data, options):
     )
 
 
-@given(things, things, st.sampled_from([*ADDRESSES, "10.96.0.1", "10.96.0.2", "fd00::2"]))
+@given(clusters(), clusters(), st.sampled_from([*ADDRESSES, "10.96.0.1", "10.96.0.2", "fd00::2"]))
 def test_the_names_of_an_address_are_never_old(before, after, address):
     store = filled(before)
     zones = [names.from_text(zone) for zone in (ZONE, "in-addr.arpa", "ip6.arpa")]

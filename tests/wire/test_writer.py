@@ -6,12 +6,12 @@ import dns.flags
 import dns.message
 import dns.rdatatype
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from k8sdns import names, records
 from k8sdns.answers import Answer, Question, ZoneDenial, extended_error
 from k8sdns.records import Record
+from k8sdns.testing.strategies import sections, wire_names
 from k8sdns.wire import message as messages
 from k8sdns.wire.reader import read
 from k8sdns.wire.writer import bare_reply, reply
@@ -223,28 +223,7 @@ class TestEdns:
         assert dns.message.from_wire(bare_reply(question, 5, 1232)).options == ()
 
 
-labels = st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=5)
-wire_names = labels.map(names.from_labels)
-rdata_of = {
-    records.A: st.binary(min_size=4, max_size=4),
-    records.AAAA: st.binary(min_size=16, max_size=16),
-    records.CNAME: wire_names,
-    records.MX: st.tuples(st.binary(min_size=2, max_size=2), wire_names).map(b"".join),
-    records.SRV: st.tuples(st.binary(min_size=6, max_size=6), wire_names).map(b"".join),
-    records.SOA: st.tuples(wire_names, wire_names, st.binary(min_size=20, max_size=20)).map(
-        b"".join
-    ),
-    65280: st.binary(max_size=40),
-}
-any_record = st.sampled_from(sorted(rdata_of)).flatmap(
-    lambda rtype: st.builds(
-        Record, wire_names, st.just(rtype), st.integers(0, 2**31 - 1), rdata_of[rtype], st.just(1)
-    )
-)
-sections = st.lists(any_record, max_size=6).map(tuple)
-
-
-@given(wire_names, sections, sections, sections, st.integers(0, 5))
+@given(wire_names(), sections(), sections(), sections(), st.integers(0, 5))
 def test_what_is_written_is_read_back_the_same(
     qname: bytes,
     answer: tuple[Record, ...],
@@ -277,7 +256,7 @@ def folded(record: Record) -> Record:
     return record._replace(owner=record.owner.lower(), rdata=rdata)
 
 
-@given(wire_names, st.integers(0, 200), st.integers(0, 65535), st.booleans(), st.integers(0, 300))
+@given(wire_names(), st.integers(0, 200), st.integers(0, 65535), st.booleans(), st.integers(0, 300))
 def test_a_reply_never_exceeds_its_limit(
     qname: bytes, count: int, size: int, with_opt: bool, first: int
 ) -> None:
