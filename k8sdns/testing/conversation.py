@@ -19,13 +19,11 @@ import dns.rcode
 import dns.rrset
 from twisted.internet.defer import Deferred
 
-from k8sdns import assemble, directives, plan
+from k8sdns import directives, plan
 from k8sdns.authorities.upstream.randomness import Randomness
-from k8sdns.authorities.upstream.upstream import Surroundings
 from k8sdns.corefile.source import CorefileText
 from k8sdns.metrics import Metrics
-from k8sdns.server.carried import Carried
-from k8sdns.server.draft import Context
+from k8sdns.testing.building import started
 from k8sdns.testing.network import FakeNetwork, FakeReactor, Sent
 
 CLIENT = ("198.51.100.7", 4321)
@@ -47,11 +45,6 @@ class Conversation:
         self._kept: dict[str, Sent] = {}
         self._last: Sent | None = None
         self.halted: list[str] = []
-        share = Carried().share()
-        around = Surroundings(
-            self.reactor, self.reactor, self.network, Randomness(_random_octets())
-        )
-        share.take(("surroundings", ""), lambda: around)
         text = corefile.replace("@DIR@", str(folder))
         planned = plan.plan(
             CorefileText(text, "Corefile", None),
@@ -59,13 +52,13 @@ class Conversation:
             default_port=53,
             environ={},
         )
-        context = Context(
-            self.reactor, self.reactor, self.metrics, share, self.halted.append, planned
+        generation = started(
+            planned,
+            self.network,
+            self.metrics,
+            Randomness(_random_octets()),
+            self.halted.append,
         )
-        generation = assemble.generate(planned, context)
-        Deferred.fromCoroutine(share.start())
-        for service in generation.services:
-            service.startService()
         self.server = next(iter(generation.servers.values()))[0]
 
     def play(self, steps: Sequence[Mapping[str, Any]]) -> None:
