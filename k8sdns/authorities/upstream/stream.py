@@ -147,6 +147,10 @@ class StreamConnection(Protocol):
 
 def _text_of(reason: Failure) -> str:
     error: Any = reason.value
+    if reason.check(
+        "service_identity.exceptions.VerificationError", "service_identity.VerificationError"
+    ):
+        return "the certificate is for another name (see tls_servername)"
     if reason.check("OpenSSL.SSL.Error") and error.args and error.args[0]:
         return str(error.args[0][0][-1])
     return reason_of(getattr(error, "osError", None) or error).removesuffix(".")
