@@ -4,7 +4,8 @@ Owns: the shapes, and the one rule that belongs to a shape alone (what headless 
 Refuses to know JSON, YAML, zones, and where objects come from.
 
 Every string is as Kubernetes spells it. All structs are frozen and outside the garbage
-collector (``gc=False``): they hold strings, numbers and tuples of one another, never a cycle.
+collector (``gc=False``): they hold strings, numbers and tuples of one another, never a cycle. On
+the way between processes (`k8sdns.cluster.feed`) they are arrays that begin with their tag.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Key: TypeAlias = tuple[str, str]
 """(namespace, name) of an object; a namespace's own key is ("", name)."""
 
 
-class Port(msgspec.Struct, frozen=True, gc=False):
+class Port(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One port; `port` is -1 where the object names none (CoreDNS's sentinel, no SRV record)."""
 
     name: str
@@ -28,7 +29,7 @@ class Port(msgspec.Struct, frozen=True, gc=False):
     protocol: str
 
 
-class Service(msgspec.Struct, frozen=True, gc=False):
+class Service(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field="tag", tag=1):
     """A Service: virtual addresses, or ``("None",)`` when headless, or an external name.
 
     `external_ips` are spec.externalIPs, then the load balancer's addresses or host names.
@@ -51,7 +52,7 @@ class Service(msgspec.Struct, frozen=True, gc=False):
         return self.cluster_ips[:1] == ("None",)
 
 
-class Endpoint(msgspec.Struct, frozen=True, gc=False):
+class Endpoint(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One *ready* endpoint of a slice; `target` is the name of the Pod behind it, or empty."""
 
     addresses: tuple[str, ...]
@@ -61,7 +62,7 @@ class Endpoint(msgspec.Struct, frozen=True, gc=False):
     zone: str
 
 
-class EndpointSlice(msgspec.Struct, frozen=True, gc=False):
+class EndpointSlice(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field="tag", tag=2):
     """A slice of the endpoints of `service` (label kubernetes.io/service-name).
 
     `triggered_at` is when the change behind it began, in Unix seconds, if the slice says so.
@@ -76,7 +77,7 @@ class EndpointSlice(msgspec.Struct, frozen=True, gc=False):
     triggered_at: float | None
 
 
-class Pod(msgspec.Struct, frozen=True, gc=False):
+class Pod(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field="tag", tag=3):
     """A Pod that has an address (status.podIP; the secondary addresses are not served)."""
 
     namespace: str
@@ -85,7 +86,7 @@ class Pod(msgspec.Struct, frozen=True, gc=False):
     ip: str
 
 
-class Namespace(msgspec.Struct, frozen=True, gc=False):
+class Namespace(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field="tag", tag=4):
     """A namespace; that it exists decides NODATA against NXDOMAIN."""
 
     name: str

@@ -118,7 +118,7 @@ class Store(Lookups):
             self._unfile(old)
         self._tables[kind][key] = thing
         self._file(thing)
-        if old is None or _visible(old) != _visible(thing):
+        if old is None or visible(old) != visible(thing):
             self._announce(old, thing)
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
@@ -198,7 +198,7 @@ def _concerned(thing: Thing) -> Key:
     return key_of(thing)
 
 
-def _visible(thing: Thing) -> tuple[object, ...]:
+def visible(thing: Thing) -> tuple[object, ...]:
     """Return what an answer can show of `thing`: all but its version and its timing."""
     if isinstance(thing, Service):
         return (
