@@ -159,7 +159,7 @@ def test_a_taker_that_does_not_read_holds_nobody_up_and_gets_everything_in_the_e
     slow.fed.want(SOURCE, slow.store)
     slow.up.clear()
     for number in range(MAX_BEHIND + 10):
-        pair.relay.upsert(service(f"s{number}"))
+        pair.relay.upsert(service(f"s{number}", f"10.0.{number >> 8}.{number & 255}"))
     assert len(slow.down.value()) == 0
     assert len(slow.taker._behind) <= MAX_BEHIND
     pair.relay.delete("services", "ns", "s0")
@@ -208,4 +208,5 @@ def test_the_far_store_ends_equal_to_the_near_one(steps, rng: random.Random):
     pair.carry()
     assert pair.known() == set(everything(near))
     assert pair.store.synced >= near.synced
-    assert pair.store.is_stale("services") == near.is_stale("services")
+    if near.synced:
+        assert pair.store.is_stale("services") == near.is_stale("services")
