@@ -68,7 +68,6 @@ class Question:
     Fields with a default here are set by the reader or server only where they differ.
     """
 
-    id: int = 0
     flags: int = 0  # header flags as they came (RFC 1035 §4.1.1), opcode included
     qname: bytes = names.ROOT
     qname_as_sent: bytes = names.ROOT
@@ -76,7 +75,6 @@ class Question:
     qclass: int = records.IN
     wire: bytes = b""
     edns: Edns | None = None
-    size: int = 0  # octets of the query message
     address: tuple[Any, ...] = ("127.0.0.1", 0)  # the client's, as the socket gave it
     local_address: tuple[Any, ...] = ("", 0)  # ours, as the socket gave it; "" for a wildcard
     is_stream: bool = False  # came over TCP, TLS or HTTPS: no datagram bounds the answer
@@ -106,6 +104,15 @@ class Question:
         self.qclass = qclass
         self.flags = flags
         self.wire = qname + struct.pack("!HH", qtype, qclass)
+
+    @property
+    def id(self) -> int:
+        return int.from_bytes(self.message[:2], "big")
+
+    @property
+    def size(self) -> int:
+        """The octets of the query message."""
+        return len(self.message)
 
     @property
     def opcode(self) -> int:

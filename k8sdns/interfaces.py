@@ -81,6 +81,13 @@ class IObserver(Interface):
         """
 
 
+class IFailureObserver(Interface):
+    """Sees the replies whose Answer carries an error, and no others."""
+
+    def saw_failure(question: Question, answer: Answer) -> None:
+        """Take note of one; exceptions are logged and go no further."""
+
+
 class IRepeatObserver(IObserver):
     """An observer that can be told of equal replies in bulk.
 

@@ -19,6 +19,7 @@ from k8sdns.answers import Answer, Question
 from k8sdns.errors import NoNextAuthority, QueryError, ServerFailure
 from k8sdns.interfaces import (
     IAuthority,
+    IFailureObserver,
     IObserver,
     IRepeatObserver,
     IRotation,
@@ -62,6 +63,9 @@ class ServerBlock:
         self.is_empty = not words
         self.chain = Chain(self.all(IAuthority) if authorities is None else authorities)
         self.observers: tuple[Any, ...] = tuple(each.saw for each in self.all(IObserver))
+        self.failure_observers: tuple[Any, ...] = tuple(
+            each.saw_failure for each in self.all(IFailureObserver)
+        )
         self.rotation: Any = next(iter(self.all(IRotation)), None)
         self.routings: tuple[Any, ...] = tuple(self.all(IRouting))
         stages = self.all(IStage)

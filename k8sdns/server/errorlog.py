@@ -18,7 +18,7 @@ from zope.interface import implementer
 from k8sdns import records
 from k8sdns.answers import Answer, Question
 from k8sdns.corefile.durations import go_duration
-from k8sdns.interfaces import IRepeatObserver
+from k8sdns.interfaces import IFailureObserver
 
 # The lines speak for the directive.
 log = Logger(namespace="k8sdns.directives.errors")
@@ -85,17 +85,15 @@ class Gathering:
             self._tell()
 
 
-@implementer(IRepeatObserver)
+@implementer(IFailureObserver)
 class ErrorLog(Service):
     """Writes ``<rcode> <name> <type>: <error>`` for each Answer that carries an error."""
 
     def __init__(self, consolidations: Iterable[Consolidation], clock: IReactorTime) -> None:
         self._gatherings = tuple(Gathering(each, clock) for each in consolidations)
 
-    def saw(self, question: Question, answer: Answer, _elapsed: float, _size: int) -> None:
-        """Log or count the error of an Answer, if it has one."""
-        if answer.error is None:
-            return
+    def saw_failure(self, question: Question, answer: Answer) -> None:
+        """Log or count the error of an Answer."""
         error = str(answer.error)
         qtype = records.type_name(question.qtype)
         line = f"{answer.rcode} {question.name_text} {qtype}: {error}"
@@ -104,9 +102,6 @@ class ErrorLog(Service):
                 gathering.count(line)
                 return
         log.error("{line}", line=line)
-
-    def tally(self, _question: Question, _answer: Answer, _size: int) -> None:
-        """Repeated replies carry no error."""
 
     def stopService(self) -> None:
         """Tell what was counted and not told of yet."""

@@ -84,14 +84,15 @@ class Repeater:
     def learn(self, question: Question, answer: Answer, block: ServerBlock, reply: bytes) -> None:
         """Take note of a reply whose Answer is current: the second of a kind is kept."""
         query = question.message[2:]
-        if not self._is_plain(question) or not block.repeats(answer):
-            return
         if query not in self._seen_once:
             # A flood of names that are asked once each must neither cost memory nor push out
             # what is asked for again and again.
             if len(self._seen_once) >= MAX_SIGHTINGS:
                 self._seen_once.clear()
-            self._seen_once.add(query)
+            if len(query) <= MAX_QUERY_OCTETS:
+                self._seen_once.add(query)
+            return
+        if not self._is_plain(question) or not block.repeats(answer):
             return
         tails = self._tails(question, answer, block, reply)
         if tails:
@@ -111,11 +112,7 @@ class Repeater:
 
     def _is_plain(self, question: Question) -> bool:
         edns = question.edns
-        return (
-            question.size <= MAX_QUERY_OCTETS
-            and question.qname_as_sent == question.qname
-            and (edns is None or not edns.options)
-        )
+        return question.qname_as_sent == question.qname and (edns is None or not edns.options)
 
     def _keep(self, query: bytes, repeated: Repeated) -> None:
         replies = self._replies

@@ -193,6 +193,8 @@ class Server(DNSServerFactory):
         if block.observers:
             question.route_zone = route.zone
             self._observed(block.observers, question, answer, started, size)
+        if answer.error is not None:
+            self._failed(block, question, answer)
         if answer.is_current and learn is not None and message is not None:
             learn(question, answer, block, message)
         return message
@@ -215,6 +217,14 @@ class Server(DNSServerFactory):
         for saw in observers:
             try:
                 saw(question, answer, elapsed, size)
+            except Exception:
+                self._panics.add()
+                log.failure("An observer failed on {question}", question=question)
+
+    def _failed(self, block: ServerBlock, question: Question, answer: Answer) -> None:
+        for saw_failure in block.failure_observers:
+            try:
+                saw_failure(question, answer)
             except Exception:
                 self._panics.add()
                 log.failure("An observer failed on {question}", question=question)

@@ -121,7 +121,7 @@ class QueryObserver:
     def saw(self, question: Question, answer: Answer, elapsed: float, _size: int) -> None:
         """Count one reply."""
         row = self._row(question, answer, question.route_zone)
-        asked = question.size
+        asked = len(question.message)
         said = 0 if answer is SILENT else answer.uncompressed_size(question)
         row[0 if elapsed <= _FIRST else bisect_left(TIME_BUCKETS, elapsed)] += 1
         row[_ASKED + _BUCKET[asked]] += 1
@@ -138,7 +138,7 @@ class QueryObserver:
     def tally(self, question: Question, answer: Answer, _size: int) -> Callable[[int], None]:
         """Return what counts further replies like this one, which took next to no time."""
         zone = question.route_zone
-        asked = question.size
+        asked = len(question.message)
         said = answer.uncompressed_size(question)
         asked_at = _ASKED + _BUCKET[asked]
         said_at = _SAID + _BUCKET[said]

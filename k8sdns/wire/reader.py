@@ -8,9 +8,10 @@ EDNS version other than 0 is BADVERS. Refuses to know zones and policies.
 from __future__ import annotations
 
 import struct
+from typing import TypeAlias
 
 from k8sdns import records
-from k8sdns.answers import CD, QR, RD, Edns, Question
+from k8sdns.answers import AD, CD, QR, RD, Edns, Question
 from k8sdns.errors import WireError
 from k8sdns.names import MAX_NAME_OCTETS
 from k8sdns.records import Record
@@ -28,22 +29,28 @@ _RR_TAIL = struct.Struct("!HHIH")
 _NO_COUNTS = bytes(8)
 _ONE_QUESTION = b"\x00\x01\x00\x00\x00\x00\x00\x00"
 
+Header: TypeAlias = tuple[int, int, int, int]  # flags, then how many records the sections have
+
+# The headers that nearly every query has, behind the id: RD, with or without AD or CD, one
+# question, and an OPT record or none.
+_USUAL: dict[bytes, Header] = {
+    struct.pack("!HHHHH", flags, 1, 0, 0, opt): (flags, 0, 0, opt)
+    for flags in (RD, RD | AD, RD | CD, RD | AD | CD, 0)
+    for opt in (0, 1)
+}
+
 _new = Question.__new__
 
 
 def read(message: bytes) -> Question | bytes | None:
     """Return the Question of a query, or the reply that rejects it, or None to drop it in silence."""
-    if len(message) < HEADER_OCTETS:
-        return None
-    id_, flags, questions, answers, authorities, additionals = _HEADER.unpack_from(message)
-    if flags & (QR | OPCODE_BITS):
-        if flags & QR:
-            return None
-        if flags & OPCODE_BITS != OPCODE_NOTIFY:
-            return _reject(message, flags, records.NOTIMP)
-        flags &= ~(RD | CD)
-    if questions != 1 or answers > 1 or authorities > 1 or additionals > 2:
-        return _reject(message, flags & ~OPCODE_BITS, records.FORMERR)
+    header = _USUAL.get(message[2:HEADER_OCTETS])
+    if header is None:
+        read_header = _read_header(message)
+        if not isinstance(read_header, tuple):
+            return read_header
+        header = read_header
+    flags, answers, authorities, additionals = header
     at = HEADER_OCTETS
     try:
         while length := message[at]:
@@ -57,10 +64,8 @@ def read(message: bytes) -> Question | bytes | None:
     if at - HEADER_OCTETS > MAX_NAME_OCTETS:
         return _reject(message, flags, records.FORMERR)
     question = _new(Question)
-    question.id = id_
     question.flags = flags
     question.message = message
-    question.size = len(message)
     sent = question.qname_as_sent = message[HEADER_OCTETS:at]
     question.qname = sent.lower()
     question.qtype = qtype
@@ -70,6 +75,22 @@ def read(message: bytes) -> Question | bytes | None:
     if additionals or answers or authorities:
         return _with_records(question, end, answers, authorities, additionals)
     return question
+
+
+def _read_header(message: bytes) -> Header | bytes | None:
+    """Return the flags and counts of a header, the reply that rejects it, or None to drop it."""
+    if len(message) < HEADER_OCTETS:
+        return None
+    _id, flags, questions, answers, authorities, additionals = _HEADER.unpack_from(message)
+    if flags & (QR | OPCODE_BITS):
+        if flags & QR:
+            return None
+        if flags & OPCODE_BITS != OPCODE_NOTIFY:
+            return _reject(message, flags, records.NOTIMP)
+        flags &= ~(RD | CD)
+    if questions != 1 or answers > 1 or authorities > 1 or additionals > 2:
+        return _reject(message, flags & ~OPCODE_BITS, records.FORMERR)
+    return flags, answers, authorities, additionals
 
 
 def _reject(message: bytes, flags: int, rcode: int) -> bytes:

@@ -27,7 +27,7 @@ def question(qtype=records.A, *, host="192.0.2.9", size=40, do=None, is_stream=F
     asked.server = Server
     asked.route_zone = ZONE
     asked.address = (host, 4321)
-    asked.size = size
+    asked.message = bytes(size)
     asked.is_stream = is_stream
     if do is not None:
         asked.edns = Edns(1232, do)
