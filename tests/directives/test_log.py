@@ -19,7 +19,6 @@ ADDRESS = records.address(NAME, "192.0.2.1", 5)
 def question(**fields):
     found = Question(b"\x07Example\x03org\x00", records.A, flags=RD)
     found.message = (29008).to_bytes(2, "big") + bytes(39)
-    found.message = b"\0\0"
     found.address = ("10.0.0.9", 41234)
     found.edns = Edns(4096, do=False)
     for name, value in fields.items():
