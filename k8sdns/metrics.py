@@ -189,6 +189,12 @@ STORE_LAG = Metric(
     "Time since the API server last proved that nothing was missed; +Inf before the first sync.",
     ("resource",),
 )
+STORE_DRIFT = Metric(
+    "k8sdns_store_drift_total",
+    "counter",
+    "Objects that an audit found different from the API server's, and healed.",
+    ("resource",),
+)
 
 FORWARD_HEALTHCHECK_BROKEN = Metric(
     "coredns_forward_healthcheck_broken_total",

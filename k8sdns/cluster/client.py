@@ -20,7 +20,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IResponse
 
 from k8sdns.cluster.access import AccessError, ClusterAccess
 from k8sdns.cluster.endpoints import ApiServerEndpoints
-from k8sdns.cluster.exchange import Conversation, Exchange
+from k8sdns.cluster.exchange import JSON, Conversation, Exchange
 from k8sdns.cluster.exec_plugin import ExecCredentialSource
 from k8sdns.cluster.model import Kind
 from k8sdns.cluster.rate_limit import RateLimit
@@ -79,11 +79,12 @@ class ApiClient:
         kind: Kind,
         parameters: tuple[tuple[str, str], ...],
         conversation: Conversation,
+        accept: str = JSON,
     ) -> Exchange:
-        """Ask for `kind` in all namespaces; the returned Exchange can be abandoned."""
+        """Ask for `kind` in all namespaces, in the form `accept`; the Exchange can be abandoned."""
         query = urlencode(parameters)
         url = f"{self._access.server}{PATHS[kind]}?{query}".encode("ascii")
-        return Exchange(self, url, conversation)
+        return Exchange(self, url, conversation, accept)
 
     def close(self) -> Deferred[Any]:
         """Close idle connections; fires when that is done, or after `CLOSE_WITHIN` seconds."""

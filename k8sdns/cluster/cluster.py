@@ -44,6 +44,11 @@ class Cluster(Service):
         self.lag: Callable[[Kind], float | None] | None = getattr(self.source, "lag", None)
         self._kinds = tuple(kinds)
         self._figures = figures
+        self._companions: list[Any] = []
+
+    def accompany(self, companion: Any) -> None:
+        """Start and stop `companion` together with the source."""
+        self._companions.append(companion)
 
     def startService(self) -> None:
         """Begin to follow the source."""
@@ -51,12 +56,16 @@ class Cluster(Service):
         if self._figures is not None:
             self._figures.follow(self, self._kinds)
         self.source.start()
+        for companion in self._companions:
+            companion.start()
 
     def stopService(self) -> Any:
         """Follow no longer; what is known stays."""
         super().stopService()  # type: ignore[no-untyped-call]
         if self._figures is not None:
             self._figures.forget(self)
+        for companion in self._companions:
+            companion.stop()
         return self.source.stop()
 
     def synced(self, kinds: Collection[str], clock: IReactorTime, timeout: float) -> Deferred[None]:

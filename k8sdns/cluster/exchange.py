@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 REFUSAL_WITHIN = 10.0
 """Seconds for the body of an answer other than 200."""
+JSON = "application/json"
 USER_AGENT = f"k8sdns/{__version__} ({platform.system().lower()}/{platform.machine()})"
 
 
@@ -53,9 +54,12 @@ class Conversation(Protocol):
 class Exchange:
     """One request in flight, until its body is over or it is abandoned."""
 
-    def __init__(self, client: ApiClient, url: bytes, conversation: Conversation) -> None:
+    def __init__(
+        self, client: ApiClient, url: bytes, conversation: Conversation, accept: str = JSON
+    ) -> None:
         self._client = client
         self._url = url
+        self._accept = accept
         self._conversation: Conversation | None = conversation
         self._asking: Deferred[None] | None = None
         self._body: _Body | None = None
@@ -86,7 +90,7 @@ class Exchange:
 
     def _headers(self) -> Headers:
         # Not gzip: 16 KiB of it are 100 objects at once, against 5 here, and no less work in all.
-        return Headers({"User-Agent": [USER_AGENT], "Accept": ["application/json"]})
+        return Headers({"User-Agent": [USER_AGENT], "Accept": [self._accept]})
 
     def _open(self, response: Any) -> None:
         if not _first(response, b"content-type").startswith("application/json"):

@@ -24,6 +24,7 @@ from k8sdns.cluster.reflection import (
     Lose,
     Regain,
     Request,
+    State,
     Upsert,
     Wait,
 )
@@ -38,7 +39,8 @@ class KindWatch:
     """Follows `kind` into `sink`; all times are the reactor's seconds.
 
     `heard_at` is when the API server last said anything on an open request, None before.
-    `listings` counts full listings begun, `unreadable` what could not be decoded.
+    `listings` counts full listings begun, `finished` those that were completed, `unreadable` what
+    could not be decoded.
     """
 
     log = Logger()
@@ -58,9 +60,10 @@ class KindWatch:
         self.is_lost = False
         self.unreadable = 0
         self.listings = 0
+        self.finished = 0
         self._client = client
         self._sink = sink
-        self._selectors = selectors
+        self.selectors = selectors
         self._talk: _Talk | None = None
         self._timer: Any = None
         self._denied: set[str] = set()
@@ -80,6 +83,15 @@ class KindWatch:
         """
         vouched_at = self.reflector.vouched_at
         return None if vouched_at is None else float(self._client.reactor.seconds() - vouched_at)
+
+    @property
+    def is_watching(self) -> bool:
+        """Tell whether changes are followed now: listed whole, and in contact."""
+        return self.reflector.state is State.WATCHING and not self.is_lost
+
+    def doubt(self) -> None:
+        """List anew, in place, because a difference was found; nothing where a listing is due."""
+        self.perform(self.reflector.doubted())
 
     def perform(self, actions: list[Action]) -> None:
         """Carry out `actions` in order; a failing sink costs the one object and is logged."""
@@ -101,6 +113,7 @@ class KindWatch:
                 self.listings += 1
                 self._sink.listing(self.kind)
             case Finish():
+                self.finished += 1
                 self._sink.listed(self.kind)
             case Request():
                 self._request(action)
@@ -143,7 +156,7 @@ class KindWatch:
     def _request(self, request: Request) -> None:
         self._drop()
         self._talk = _Talk(self, request)
-        parameters = request.parameters + self._selectors
+        parameters = request.parameters + self.selectors
         self._talk.exchange = self._client.get(self.kind, parameters, self._talk)
         self._talk.exchange.start()
 

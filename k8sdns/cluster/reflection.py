@@ -54,6 +54,7 @@ class Event(enum.Enum):
     FROM_THE_FUTURE = "ResourceVersionTooLarge"
     WENT_BACK = "a version older than ours: the server was restored from a backup"
     FAILED = "any other HTTP status or ERROR event"
+    DOUBTED = "an audit found a difference"
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -155,6 +156,8 @@ TABLE: dict[tuple[State, Event], Rule] = {
     (S.STREAMING, E.DENIED): _RELIST_LATER,
     (S.STREAMING, E.TOLD_TO_WAIT): _AS_TOLD,
     (S.STREAMING, E.UNAUTHORIZED): _rule(S.STREAMING, "ask_again"),
+    (S.STREAMING, E.DOUBTED): _rule(S.STREAMING),
+    (S.LISTING, E.DOUBTED): _rule(S.LISTING),
     (S.LISTING, E.OPENED): _rule(S.LISTING, "note_opened"),
     (S.LISTING, E.LISTED): _rule(S.LISTING, "apply"),
     (S.LISTING, E.PAGE_ENDED): _rule(S.LISTING, "ask_next_page"),
@@ -189,6 +192,7 @@ TABLE: dict[tuple[State, Event], Rule] = {
     (S.WATCHING, E.DENIED): _RELIST_LATER,
     (S.WATCHING, E.TOLD_TO_WAIT): _AS_TOLD,
     (S.WATCHING, E.UNAUTHORIZED): _rule(S.WATCHING, "ask_again"),
+    (S.WATCHING, E.DOUBTED): _rule(None, "relist"),
 }
 """Every event that means something in a state; any other is late and changes nothing."""
 

@@ -172,7 +172,15 @@ class Reflector:
         self._trouble = status
         return self._happened(self._kind_of_failure(status))
 
+    def doubted(self) -> list[Action]:
+        """Somebody found that we are not equal to the server: list anew."""
+        return self._happened(Event.DOUBTED)
+
     # -- what others may know -----------------------------------------------------------------
+
+    def is_ahead_of(self, resource_version: str) -> bool:
+        """Tell whether a list of that version is older than what we have seen."""
+        return self.state is State.WATCHING and self._is_older(resource_version)
 
     def overdue_at(self, heard_at: float) -> float:
         """Return when the open request is overdue, given when its last octet came."""

@@ -10,7 +10,7 @@ fresh from the objects that are left.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, ValuesView
+from collections.abc import Callable, Collection, Iterable, Iterator, KeysView, ValuesView
 from typing import Any, TypeAlias
 
 from zope.interface import implementer
@@ -70,6 +70,10 @@ class Store(Lookups):
     def things(self, kind: str) -> ValuesView[Any]:
         """Return a live view of every object of `kind`."""
         return self._tables[kind].values()
+
+    def keys(self, kind: str) -> KeysView[Key]:
+        """Return a live view of the keys of every object of `kind`."""
+        return self._tables[kind].keys()
 
     def objects(self, kind: str) -> int:
         """Return how many objects of `kind` are known."""

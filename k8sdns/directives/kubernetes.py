@@ -19,6 +19,7 @@ from zope.interface import implementer
 from k8sdns import names
 from k8sdns.authorities.kubernetes import KubernetesAuthority
 from k8sdns.cluster.access import AccessError
+from k8sdns.cluster.audit import Audit
 from k8sdns.cluster.cluster import Cluster
 from k8sdns.cluster.figures import Figures, observe_programming
 from k8sdns.cluster.live import LiveSource
@@ -40,10 +41,13 @@ from k8sdns.corefile.settings import (
     options,
     parsed,
 )
+from k8sdns.corefile.values import convert
 from k8sdns.errors import ConfigurationError
 from k8sdns.interfaces import IGate
 from k8sdns.server import sockets
 from k8sdns.server.draft import BlockDraft, Context as Surroundings
+
+AUDIT_PERIOD = 600.0  # seconds
 
 _REVERSE = (names.from_text("in-addr.arpa"), names.from_text("ip6.arpa"))
 
@@ -77,6 +81,11 @@ def _ignore(line: Line, context: Context) -> bool:
                 f"unable to parse ignore value: '{token.text}'; only empty_service can be ignored"
             )
     return bool(words)
+
+
+def _audit(line: Line, context: Context) -> float:
+    words = counted(line, context, 0, 1, "[PERIOD]")
+    return float(convert(kinds.duration(1), words[0], context)) if words else AUDIT_PERIOD
 
 
 @dataclass(frozen=True)
@@ -177,6 +186,14 @@ class Settings:
     startup_timeout: float = option(
         kinds.duration(0), default=5.0, help="How long the start waits for the first sync."
     )
+    audit: float = parsed(
+        _audit,
+        form="[PERIOD]",
+        default=0.0,
+        gathers=False,
+        shown="off; PERIOD 10m",
+        help="Compare with the API server's versions about so often, over all replicas; heal, count.",
+    )
 
     ACCEPTED: ClassVar = {
         "upstream": "is not needed: names outside the zone are always asked of this server itself",
@@ -270,7 +287,7 @@ def _source_key(settings: Settings) -> tuple[object, ...]:
         "cluster", settings.manifests, settings.simulate, settings.service_cidr, settings.pod_cidr,
         settings.endpoint, settings.tls, settings.kubeconfig, settings.apiserver_qps,
         settings.apiserver_burst, settings.apiserver_max_inflight, settings.labels,
-        settings.namespace_labels, settings.watched,
+        settings.namespace_labels, settings.watched, settings.audit,
     )  # fmt: skip
 
 
@@ -294,15 +311,28 @@ class _Start(Service):
         self._authority.close()
 
 
+def _cluster(settings: Settings, block: BlockDraft) -> Cluster:
+    context = block.context
+    figures = context.share.take("cluster figures", lambda: Figures(context.metrics))
+    make = _manifest_source if settings.manifests else _live_source
+    cluster = Cluster(make(settings, context), kinds=settings.watched, figures=figures)
+    if settings.audit and not settings.manifests:
+        audit = Audit(
+            cluster.source,
+            cluster.store,
+            context.metrics,
+            period=settings.audit,
+            clock=context.clock,
+            own_addresses=_local_addresses(block),
+        )
+        cluster.accompany(audit)
+    return cluster
+
+
 def install(settings: Settings, block: BlockDraft) -> None:
     """Add the cluster's authority, fed by a source that blocks with equal settings share."""
     context = block.context
-    make = _manifest_source if settings.manifests else _live_source
-    source = make(settings, context)
-    figures = context.share.take("cluster figures", lambda: Figures(context.metrics))
-    cluster = context.share.take(
-        _source_key(settings), lambda: Cluster(source, kinds=settings.watched, figures=figures)
-    )
+    cluster = context.share.take(_source_key(settings), lambda: _cluster(settings, block))
     authority = KubernetesAuthority(
         cluster.store,
         settings.zones,

@@ -118,6 +118,19 @@ def _page(
     }
 
 
+def is_metadata_asked(accept: str) -> bool:
+    """True when the first JSON kind that an Accept header names is a list of metadata."""
+    first = next((part for part in accept.split(",") if part.startswith("application/json")), "")
+    return "as=PartialObjectMetadataList" in first
+
+
+def metadata_list(body: Object) -> Object:
+    """The PartialObjectMetadataList of a List (meta.k8s.io/v1)."""
+    items = [{"metadata": thing["metadata"]} for thing in body["items"]]
+    named = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
+    return named | {"metadata": body["metadata"], "items": items}
+
+
 def _item(thing: Object) -> Object:
     """An object as a list holds it: its kind is said once, by the list."""
     return {name: value for name, value in thing.items() if name not in ("kind", "apiVersion")}

@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from k8sdns.testing.apiserver import control, discovery, options, tables
 from k8sdns.testing.apiserver.faults import Fault
-from k8sdns.testing.apiserver.listing import list_objects
+from k8sdns.testing.apiserver.listing import is_metadata_asked, list_objects, metadata_list
 from k8sdns.testing.apiserver.requestlog import Seen
 from k8sdns.testing.apiserver.resources import Object
 from k8sdns.testing.apiserver.responses import (
@@ -201,6 +201,8 @@ class Exchange:
         body = list_objects(storage, storage.shelf(what.resource), asked)
         if tables.is_asked(self._seen.accept):
             body = self._table(what, body["items"], body["metadata"])
+        elif is_metadata_asked(self._seen.accept):
+            body = metadata_list(body)
         send_json(self._request, 200, body, compress=True)
 
     def _watch(self, what: Target) -> None:
