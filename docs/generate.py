@@ -21,20 +21,24 @@ FOLDER = DOCS / "directives"
 BEGIN = "<!-- syntax: written by docs/generate.py -->"
 END = "<!-- end of syntax -->"
 
-# What CoreDNS's words that are not here are for; a reader may look for one.
+# What CoreDNS's words are for that are not here; a reader may look for one.
 ABSENT = {
+    "autopath": "walks the client's search path on the server",
     "azure": "answers from Azure DNS",
     "clouddns": "answers from Google Cloud DNS",
+    "dns64": "makes IPv6 addresses of IPv4 ones",
     "dnssec": "signs answers on the fly",
     "dnstap": "dnstap output",
     "etcd": "answers from etcd in SkyDNS's layout",
     "geoip": "MaxMind lookups for `metadata`",
     "grpc": "forwards over gRPC",
     "grpc_server": "limits of DNS over gRPC",
+    "https": "limits of DNS over HTTPS",
     "https3": "limits of DNS over HTTP/3",
+    "k8s_external": "external addresses of Services under another zone",
+    "multisocket": "several sockets a port",
     "nomad": "answers from Nomad",
     "on": "runs commands on events",
-    "pprof": "Go profiles",
     "proxyproto": "the PROXY protocol",
     "quic": "limits of DNS over QUIC",
     "route53": "answers from AWS Route 53",
@@ -48,13 +52,21 @@ ABSENT = {
 
 def main() -> None:
     """Bring every page up to date."""
-    found = discovered()
+    found = own()
     (FOLDER / "index.md").write_text(index(found), encoding="utf-8")
     (DOCS / "metrics.md").write_text(metrics(table()), encoding="utf-8")
     for word, directive in found.items():
         page = FOLDER / f"{word}.md"
         if page.exists():
             page.write_text(current(page.read_text(encoding="utf-8"), directive), encoding="utf-8")
+
+
+def own() -> dict[str, Directive]:
+    """Return our directives by word, without those of other packages."""
+    found = discovered()
+    return {
+        word: each for word, each in found.items() if each.settings.__module__.startswith("k8sdns.")
+    }
 
 
 def index(found: dict[str, Directive]) -> str:

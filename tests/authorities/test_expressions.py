@@ -19,8 +19,7 @@ from k8sdns.authorities.expressions import (
 
 def question(**fields):
     found = Question(b"\x03Www\x07example\x03org\x00", records.AAAA)
-    found.id = 42
-    found.size = 33
+    found.message = (42).to_bytes(2, "big") + bytes(31)
     found.address = ("10.1.2.3", 4321)
     found.local_address = ("192.0.2.53", 5353)
     found.edns = Edns(1400, do=True)
