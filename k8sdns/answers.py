@@ -421,11 +421,17 @@ class _SectionWriter:
         self._question = question
         self._start = QUESTION_OFFSET + len(question.wire)
         self._places: dict[bytes, int] = {}
+        # Where an authority found its zone, the client's letters are those of the zone and of the
+        # whole name; what stands between belongs to other names too, which have their own.
+        self._shared_from = QUESTION_OFFSET
+        if question.zone is not None and not question.is_lower:
+            self._shared_from += question.zone_at
         at = QUESTION_OFFSET
         for suffix in names.suffixes(question.qname):
             if suffix == names.ROOT:
                 break
-            self._places[suffix] = at
+            if at == QUESTION_OFFSET or at >= self._shared_from:
+                self._places[suffix] = at
             at += suffix[0] + 1
 
     def add(self, section: Iterable[Record]) -> int:
@@ -488,11 +494,9 @@ class _SectionWriter:
         """Write a name that must not be compressed, in the letters of the question where it shares them."""
         question = self._question
         lower = name.lower()
-        # Where an authority found its zone, no more than the zone's letters are the client's.
-        shared_from = QUESTION_OFFSET + (question.zone_at if question.zone is not None else 0)
         for suffix in names.suffixes(lower):
             place = self._places.get(suffix)
-            if place is not None and shared_from <= place < self._start:
+            if place is not None and place < self._start:
                 keep = len(name) - len(suffix)
                 sent = question.qname_as_sent[place - QUESTION_OFFSET :]
                 self.body += name[:keep] + sent
