@@ -8,7 +8,7 @@ in a process has a `Metrics` of its own.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 Labels = tuple[str, ...]
@@ -195,6 +195,11 @@ STORE_DRIFT = Metric(
     "Objects that an audit found different from the API server's, and healed.",
     ("resource",),
 )
+STORE_SNAPSHOT_AGE = Metric(
+    "k8sdns_store_snapshot_age_seconds",
+    "gauge",
+    "Age of the copy that is served from; 0 while the API server's own objects are.",
+)
 
 FORWARD_HEALTHCHECK_BROKEN = Metric(
     "coredns_forward_healthcheck_broken_total",
@@ -331,6 +336,7 @@ def table() -> tuple[Metric, ...]:
     """Return every metric of k8sdns, in the order of this file."""
     return tuple(each for each in globals().values() if isinstance(each, Metric))
 
+
 _BLOCK_LABELS = ("server", "zone", "view")
 ACL_BLOCKED = Metric(
     "coredns_acl_blocked_requests_total", "counter", "Queries that acl refused.", _BLOCK_LABELS
@@ -366,7 +372,7 @@ class Metrics:
     def __init__(self) -> None:
         self.counts: dict[Metric, Counts] = {}
         self.histograms: dict[Metric, Histogram] = {}
-        self._before_scrape: list[Callable[[], None]] = []
+        self._before_scrape: list[Callable[[], Iterator[None] | None]] = []
 
     def counter(self, metric: Metric) -> Counts:
         """Return the values of a counter or gauge; one without labels begins at 0."""
@@ -398,18 +404,29 @@ class Metrics:
             elif metric.kind == "counter":
                 self.counter(metric)
 
-    def before_scrape(self, call: Callable[[], None]) -> None:
-        """Have `call` bring gauges up to date before each scrape."""
+    def before_scrape(self, call: Callable[[], Iterator[None] | None]) -> None:
+        """Have `call` bring gauges up to date before each scrape.
+
+        What takes long returns an iterator of its steps; queries are answered between them.
+        """
         self._before_scrape.append(call)
 
-    def not_before_scrape(self, call: Callable[[], None]) -> None:
+    def not_before_scrape(self, call: Callable[[], Iterator[None] | None]) -> None:
         """Take back what `before_scrape` was told."""
         self._before_scrape.remove(call)
 
     def refresh(self) -> None:
         """Run what `before_scrape` registered."""
-        for call in self._before_scrape:
-            call()
+        for _ in self.refreshing():
+            pass
+
+    def refreshing(self) -> Iterator[None]:
+        """Run what `before_scrape` registered, step by step."""
+        for call in list(self._before_scrape):
+            steps = call()
+            if steps is not None:
+                yield from steps
+            yield
 
     def families(self) -> Iterable[Metric]:
         """Return every metric in use."""

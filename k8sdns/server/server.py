@@ -95,8 +95,13 @@ class Server(DNSServerFactory):
 
     def tell_observers(self) -> None:
         """Bring observers up to date with the replies that were given again."""
+        for _ in self.telling_observers():
+            pass
+
+    def telling_observers(self) -> Iterator[None]:
+        """The same, step by step."""
         for repeater in self._repeaters:
-            repeater.tell()
+            yield from repeater.telling()
 
     def succeed(self, old: Server) -> None:
         """Go on with the connections of the server that answered here before."""

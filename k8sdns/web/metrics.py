@@ -129,9 +129,8 @@ class MetricsPage(Resource):
         self, encode: Callable[[Any], bytes], pack: Any, parts: list[bytes]
     ) -> Iterator[None]:
         """Add the packed page to `parts`, piece by piece."""
-        self._metrics.refresh()
+        yield from self._metrics.refreshing()
         self._metrics.counter(LOG_DROPPED)[()] = logs.observer().lines.dropped
-        yield
         yield from self._queries.fold()
         for piece in exposition(self._families(), encode):
             parts.append(pack.compress(piece) if pack else piece)

@@ -120,7 +120,11 @@ class QueryObserver:
 
     def saw(self, question: Question, answer: Answer, elapsed: float, _size: int) -> None:
         """Count one reply."""
-        row = self._row(question, answer, question.route_zone)
+        key = self._key(question, answer)
+        try:
+            row = self._rows[key]
+        except KeyError:
+            row = self._made(key)
         asked = len(question.message)
         said = 0 if answer is SILENT else answer.uncompressed_size(question)
         row[0 if elapsed <= _FIRST else bisect_left(TIME_BUCKETS, elapsed)] += 1
@@ -137,14 +141,15 @@ class QueryObserver:
 
     def tally(self, question: Question, answer: Answer, _size: int) -> Callable[[int], None]:
         """Return what counts further replies like this one, which took next to no time."""
-        zone = question.route_zone
+        key = self._key(question, answer)
+        find, made = self._rows.get, self._made
         asked = len(question.message)
         said = answer.uncompressed_size(question)
         asked_at = _ASKED + _BUCKET[asked]
         said_at = _SAID + _BUCKET[said]
 
         def add(count: int) -> None:
-            row = self._row(question, answer, zone)
+            row = find(key) or made(key)
             row[0] += count
             row[asked_at] += count
             row[said_at] += count
@@ -153,13 +158,13 @@ class QueryObserver:
 
         return add
 
-    def _row(self, question: Question, answer: Answer, zone: bytes) -> Row:
+    def _key(self, question: Question, answer: Answer) -> Key:
         qtype = question.qtype
         edns = question.edns
         host = question.address[0]
-        key = (
+        return (
             question.server.name,
-            zone,
+            question.route_zone,
             self._view,
             question.is_stream,
             ":" in host and not host.startswith("::ffff:"),
@@ -168,7 +173,3 @@ class QueryObserver:
             answer.rcode,
             answer.source,
         )
-        try:
-            return self._rows[key]
-        except KeyError:
-            return self._made(key)

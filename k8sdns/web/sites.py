@@ -180,7 +180,7 @@ class WebListener(Service):
         super().startService()  # type: ignore[no-untyped-call]
 
     async def _opened(self) -> list[IListeningPort]:
-        if self.listen.endpoint:
+        if self.listen.endpoint and self._open_streams is not _open_nothing:
             return [await serverFromString(self._reactor, self.listen.endpoint).listen(self._site)]
         ports = []
         for opened in self._open_streams(self.listen.host, self.listen.port):
@@ -227,12 +227,18 @@ class Placed(Service):
             self._listener.pages.take_away(path, page)
 
 
+def _open_nothing(_host: str, _port: int) -> list[socket.socket]:
+    return []
+
+
 def listener_at(listen: Listen, context: Any, open_streams: OpenStreams) -> WebListener:
     """Return the listener of an address, the same one for everybody and over reloads.
 
-    `context` has `share` and `reactor`; `open_streams(host, port)` opens what TCP needs.
+    `context` has `share`, `reactor` and `role`; `open_streams(host, port)` opens what TCP needs.
     """
+    # The pages of a server of several processes are its parent's.
+    opens = _open_nothing if context.role == "worker" else open_streams
     listener: WebListener = context.share.take(
-        ("web listener", listen), lambda: WebListener(listen, context.reactor, open_streams)
+        ("web listener", listen), lambda: WebListener(listen, context.reactor, opens)
     )
     return listener
