@@ -121,6 +121,12 @@ DNS_RESPONSES = Metric(
     "Replies by RCODE and by the directive that made them.",
     (*_SERVED_LABELS, "rcode", "plugin"),
 )
+HTTPS_RESPONSES = Metric(
+    "coredns_dns_https_responses_total",
+    "counter",
+    "Responses of DNS over HTTPS by HTTP status.",
+    ("server", "status"),
+)
 HEALTH_DURATION = Metric(
     "coredns_health_request_duration_seconds",
     "histogram",

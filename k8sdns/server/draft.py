@@ -63,6 +63,7 @@ class BlockDraft:
         self.is_debugged = False
         self.serves_any_class = False
         self.stream_limits: StreamLimits | None = None
+        self.https_connections: int | None = None
         self.payload_size: int | None = None
         self.words: list[str] = []  # of the directives installed so far, in plugin order
         self._things: list[Any] = []

@@ -49,11 +49,15 @@ class Streams:
         return len(self._open)
 
     def protocol(self, respond: Respond) -> DNSStream | None:
-        """Return a protocol for a new connection; the oldest idle one makes room if it must."""
-        if len(self._open) >= self.limits.connections and not self._make_room():
-            self.turned_away += 1
-            return None
-        return DNSStream(respond, self)
+        """Return a protocol for a new connection, or None if there is no room for it."""
+        return DNSStream(respond, self) if self.has_room() else None
+
+    def has_room(self) -> bool:
+        """Tell whether one more may come; the oldest idle one makes room if it must."""
+        if len(self._open) < self.limits.connections or self._make_room():
+            return True
+        self.turned_away += 1
+        return False
 
     def _make_room(self) -> bool:
         for stream in self._open:
