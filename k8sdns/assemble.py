@@ -15,20 +15,20 @@ from twisted.application.service import IService
 from twisted.logger import Logger
 
 from k8sdns import directives, plan as plans
+from k8sdns.corefile.directive import Directive
 from k8sdns.corefile.dump import as_json
 from k8sdns.corefile.source import CorefileText
-from k8sdns.interfaces import IGate, ILeaving, IRefusalObserver, IStreamSecurity
-from k8sdns.metrics import HTTPS_RESPONSES, Metrics
+from k8sdns.interfaces import IGate, ILeaving, IReadiness, IRefusalObserver, IStreamSecurity
+from k8sdns.metrics import Metrics
 from k8sdns.plan import Plan, PlannedBlock
 from k8sdns.reloading import Reloads
 from k8sdns.running import Generation, Running
 from k8sdns.server.carried import Share
-from k8sdns.server.draft import BlockDraft, Context
+from k8sdns.server.draft import ALONE, WORKER, BlockDraft, Context
 from k8sdns.server.listeners import ListenKey
 from k8sdns.server.router import Route, Router
 from k8sdns.server.server import Server
-from k8sdns.server.stream import StreamLimits, Streams
-from k8sdns.web.doh import MAX_CONNECTIONS, DohFactory
+from k8sdns.server.stream import Streams
 
 log = Logger()
 
@@ -77,21 +77,31 @@ def generate(plan: Plan, context: Context) -> Generation:
         log.warn("{warning}", warning=warning)
     drafts = [_draft(block, context) for block in plan.blocks]
     for block, draft in zip(plan.blocks, drafts, strict=True):
-        for directive, settings in block.directives:
+        for directive, settings in _installed(block, context):
             if directive.install is not None:
                 directive.install(settings, draft)
             draft.words.append(directive.word)
     for block, draft in zip(plan.blocks, drafts, strict=True):
-        for directive, settings in block.directives:
+        for directive, settings in _installed(block, context):
             if directive.connect is not None:
                 directive.connect(settings, draft)
     return Generation(
-        _servers(plan, drafts, context),
+        _servers(plan, drafts, context) if context.role in (ALONE, WORKER) else {},
         tuple(_all(drafts, IService)),
         tuple(_all(drafts, IGate)),
         tuple(_all(drafts, ILeaving)),
         context.share,
+        tuple(_all(drafts, IReadiness)),
     )
+
+
+def _installed(block: PlannedBlock, context: Context) -> list[tuple[Directive, Any]]:
+    """Return the directives that this process has a part in."""
+    return [
+        (directive, settings)
+        for directive, settings in block.directives
+        if context.role == ALONE or context.role in directive.roles
+    ]
 
 
 def _draft(block: PlannedBlock, context: Context) -> BlockDraft:
@@ -103,6 +113,8 @@ def _draft(block: PlannedBlock, context: Context) -> BlockDraft:
     draft.served = tuple(served)
     draft.root = Path(block.root)
     draft.bind = list(block.hosts)
+    for thing in context.things:
+        draft.add(thing)
     return draft
 
 
@@ -130,10 +142,7 @@ def _servers(
 def _server(
     key: ListenKey, routes: list[Route], drafts: list[BlockDraft], context: Context
 ) -> tuple[Server, Any]:
-    limits = next((d.stream_limits for d in drafts if d.stream_limits is not None), StreamLimits())
-    if key.scheme == "https":
-        most = (draft.https_connections for draft in drafts)
-        limits = limits._replace(connections=next(filter(None, most), MAX_CONNECTIONS))
+    limits = next((d.stream_limits for d in drafts if d.stream_limits is not None), None)
     server = Server(
         Router(routes),
         context.clock,
@@ -143,27 +152,16 @@ def _server(
         dropped=tuple(_refusal_observers(drafts)),
         streams=Streams(context.clock, limits),
     )
-    return server, _stream_factory(key.scheme, server, drafts, context)
+    return server, _stream_factory(key.scheme, server, drafts)
 
 
 def _refusal_observers(drafts: list[BlockDraft]) -> list[Any]:
     return [observer.saw_refused for observer in _all(drafts, IRefusalObserver)[:1]]
 
 
-def _stream_factory(scheme: str, server: Server, drafts: list[BlockDraft], context: Context) -> Any:
+def _stream_factory(scheme: str, server: Server, drafts: list[BlockDraft]) -> Any:
     """Return what makes the protocols of a listener's streams; of several blocks' TLS the first."""
-    factory = _doh(server, context) if scheme == "https" else server
     security = next(iter(_all(drafts, IStreamSecurity)), None)
     if scheme == "dns" or security is None:
-        return factory
-    return security.secured(factory)
-
-
-def _doh(server: Server, context: Context) -> DohFactory:
-    responses = context.metrics.counter(HTTPS_RESPONSES)
-    return DohFactory(
-        server.respond_to_stream,
-        server.streams,
-        lambda status: responses.add(server.name, str(status)),
-        context.clock,
-    )
+        return server
+    return security.secured(server)

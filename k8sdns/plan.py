@@ -62,6 +62,18 @@ class Plan:
     warnings: tuple[str, ...]
     default_port: int
     source: CorefileText
+    corefile: Corefile  # what it was made of, imports and variables put in
+    folder: str = ""
+
+    @property
+    def processes(self) -> int:
+        """How many processes are to answer; 1 is this one."""
+        wanted = (
+            getattr(settings, "processes", 1)
+            for block in self.blocks
+            for _directive, settings in block.directives
+        )
+        return max(wanted, default=1)
 
     @property
     def banner(self) -> list[str]:
@@ -91,12 +103,33 @@ def plan(
     corefile = parser.parse(source.text, _file(source), environ, directives)
     if not corefile.blocks:
         corefile = parser.parse(BUILT_IN, "built-in Corefile", environ, directives)
+    return planned(corefile, source, directives, default_port=default_port, folder=folder)
+
+
+def planned(
+    corefile: Corefile,
+    source: CorefileText,
+    directives: Mapping[str, Directive],
+    *,
+    default_port: int,
+    folder: str = "",
+) -> Plan:
+    """Understand a parsed Corefile: the same, without a look at any text."""
     warnings = list(corefile.warnings)
     blocks = tuple(
         _planned(block, directives, default_port, folder, warnings) for block in corefile.blocks
     )
     check_overlaps(claim for block in blocks for claim in _claims(block))
-    return Plan(blocks, corefile.files, corefile.patterns, tuple(warnings), default_port, source)
+    return Plan(
+        blocks,
+        corefile.files,
+        corefile.patterns,
+        tuple(warnings),
+        default_port,
+        source,
+        corefile,
+        folder,
+    )
 
 
 def parsed(source: CorefileText, environ: Mapping[str, str]) -> Corefile:

@@ -8,7 +8,7 @@ Refuses to know Corefiles and directives.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from twisted.application.service import IService
@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from k8sdns.metrics import QUERIES_WAITING, Metrics
 from k8sdns.reloading import Reloads
 from k8sdns.server.carried import Carried, Share
-from k8sdns.server.listeners import Listener, ListenKey, Listeners
+from k8sdns.server.listeners import Listener, Listeners, ListenKey
 from k8sdns.server.server import Server
 
 log = Logger()
@@ -35,6 +35,7 @@ class Generation(NamedTuple):
     gates: tuple[Any, ...]  # provide IGate
     leaving: tuple[Any, ...]  # provide ILeaving
     share: Share  # what it has in common with the next one
+    reporters: tuple[Any, ...] = ()  # provide IReadiness
 
     @property
     def waiting(self) -> int:
@@ -49,12 +50,18 @@ class Running:
     """One server process: listeners, and the generation that answers on them."""
 
     def __init__(
-        self, reactor: Any, metrics: Metrics, generate: Generate, reloads: Reloads | None = None
+        self,
+        reactor: Any,
+        metrics: Metrics,
+        generate: Generate,
+        reloads: Reloads | None = None,
+        *,
+        make_listener: Callable[[ListenKey, Any], Listener] = Listener,
     ) -> None:
         self.reloads = reloads
         self._reactor = reactor
         self._generate = generate
-        self._listeners = Listeners(reactor, metrics)
+        self._listeners = Listeners(reactor, metrics, make_listener)
         self._carried = Carried()
         self._current: Generation | None = None
         self._retiring: list[Generation] = []
@@ -101,8 +108,18 @@ class Running:
             self._seen = (asked, self._reactor.seconds())
         return self._seen[1]
 
-    async def reload(self, generate: Generate) -> None:
-        """Exchange the generation; raises what preparing raised, and then nothing has changed."""
+    def waits_for(self) -> list[tuple[str, str]]:
+        """Return what is not ready, and what it waits for, in words for people."""
+        reporters = self._current.reporters if self._current is not None else ()
+        return [(each.word, waits) for each in reporters if (waits := each.waits_for())]
+
+    async def reload(
+        self, generate: Generate, agreed: Callable[[], Deferred[None]] | None = None
+    ) -> None:
+        """Exchange the generation; raises what preparing raised, and then nothing has changed.
+
+        `agreed` is asked once everything is prepared, and may still fail: others prepare, too.
+        """
         share = self._carried.share()
         opened: dict[ListenKey, Listener] = {}
         generation = None
@@ -110,6 +127,8 @@ class Running:
             generation = generate(share)
             opened = self._listeners.prepare(generation.servers)
             await self._start_services(generation)
+            if agreed is not None:
+                await agreed()
         except BaseException:
             self._listeners.abandon(opened)
             await self._abandon(generation, share)
@@ -167,9 +186,9 @@ class Running:
             except Exception:
                 log.failure("{service} did not stop cleanly", service=service)
 
-    def _bring_up_to_date(self) -> None:
+    def _bring_up_to_date(self) -> Iterator[None]:
         current = self._current
         if current is not None:
             self._waiting[()] = current.waiting
             for server, _factory in current.servers.values():
-                server.tell_observers()
+                yield from server.telling_observers()

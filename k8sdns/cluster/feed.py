@@ -1,8 +1,7 @@
 """The feed: what one process knows of clusters, for the processes that answer.
 
-Owns: the messages and their octets, and the sink that keeps what the one watch brings and passes
-on what answers can show. Refuses to know sockets: `k8sdns.cluster.feeding` gives the feed out and
-`k8sdns.cluster.fed` takes it in.
+Owns: the messages and their octets, and the store that passes on what answers can show. Refuses to
+know sockets: `k8sdns.cluster.feeding` gives the feed out and `k8sdns.cluster.fed` takes it in.
 
 A message is a msgpack array that begins with its tag; an object stands for its own upsert. A frame
 is (source, messages): one feed carries the objects of every source of objects in a Corefile.
@@ -15,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
-from zope.interface import implementer
 
 from k8sdns.cluster.model import (
     KINDS,
@@ -28,7 +26,7 @@ from k8sdns.cluster.model import (
     key_of,
     kind_of,
 )
-from k8sdns.cluster.store import visible
+from k8sdns.cluster.store import Store, visible
 from k8sdns.interfaces import ISink
 
 MAX_FRAME_OCTETS: Final = 64 * 1024 * 1024
@@ -103,99 +101,58 @@ def take(sink: ISink, messages: Sequence[Message]) -> None:
 
 Changed: TypeAlias = Callable[[str, Key, Message], None]
 
+_WHOLE: Final[Key] = ("", "")
 
-@implementer(ISink)
-class Relay:
-    """Keeps the newest form of every object, without indexes; tells `changed` what is to be sent.
 
-    ``changed(kind, key, message)``; the key of what is about a kind as a whole is ("", "").
-    Nothing is told of an object that answers nothing new.
+class Relay(Store):
+    """A store that also tells ``changed(kind, key, message)`` what takers are to hear.
+
+    Nothing is told of an object that answers nothing new. The key of what is about a kind as a
+    whole is ("", "").
     """
 
     def __init__(self) -> None:
-        self.tables: dict[str, dict[Key, Thing]] = {kind: {} for kind in KINDS}
-        self.synced: set[str] = set()
+        super().__init__()
         self.changed: Changed = lambda _kind, _key, _message: None
-        self._stale: set[str] = set()
-        self._unseen: dict[str, set[Key]] = {}
-        self._slice_observers: list[Callable[[EndpointSlice], None]] = []
-
-    # -- what the figures of a cluster ask of a store -------------------------------------------
-
-    @property
-    def services(self) -> dict[Key, Thing]:
-        """The Services by key."""
-        return self.tables["services"]
-
-    def objects(self, kind: str) -> int:
-        """Return how many objects of `kind` are known."""
-        return len(self.tables[kind])
-
-    def is_synced(self, kinds: Sequence[str]) -> bool:
-        """Tell whether each of `kinds` has been listed whole at least once."""
-        return self.synced.issuperset(kinds)
-
-    def observe_slices(self, observer: Callable[[EndpointSlice], None]) -> None:
-        """Call ``observer(slice)`` for each changed slice that says when its change began."""
-        self._slice_observers.append(observer)
-
-    # -- ISink ---------------------------------------------------------------------------------
 
     def upsert(self, thing: Thing) -> None:
         """Keep the newest form; pass it on if an answer can show the difference."""
         kind, key = kind_of(thing), key_of(thing)
-        self.seen(kind, *key)
-        old = self.tables[kind].get(key)
-        self.tables[kind][key] = thing
-        if old is not None and visible(old) == visible(thing):
-            return
-        self.changed(kind, key, thing)
-        if isinstance(thing, EndpointSlice) and thing.triggered_at is not None:
-            for observer in self._slice_observers:
-                observer(thing)
+        old = self.get(kind, *key)
+        super().upsert(thing)
+        if old is None or visible(old) != visible(thing):
+            self.changed(kind, key, thing)
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
         """Forget one object."""
-        self.seen(kind, namespace, name)
-        if self.tables[kind].pop((namespace, name), None) is not None:
+        was_known = self.get(kind, namespace, name) is not None
+        super().delete(kind, namespace, name)
+        if was_known:
             self.changed(kind, (namespace, name), Delete(kind, namespace, name))
 
-    def seen(self, kind: str, namespace: str, name: str) -> None:
-        """Count an object as named by a listing; contact is back if it was lost."""
-        if kind in self._stale:
-            self._stale.discard(kind)
-            if kind in self.synced:
-                self.changed(kind, ("", ""), Listed(kind))
-        unseen = self._unseen.get(kind)
-        if unseen is not None:
-            unseen.discard((namespace, name))
-
-    def listing(self, kind: str) -> None:
-        """Mark all that is known: takers are told of the differences alone."""
-        self._unseen[kind] = set(self.tables[kind])
-
     def listed(self, kind: str) -> None:
-        """Sweep; say that the kind is synced."""
-        for namespace, name in self._unseen.pop(kind, ()):
-            self.delete(kind, namespace, name)
-        self._stale.discard(kind)
-        self.synced.add(kind)
-        self.changed(kind, ("", ""), Listed(kind))
+        """Sweep; say that the kind is whole."""
+        super().listed(kind)
+        self.changed(kind, _WHOLE, Listed(kind))
 
     def stale(self, kind: str) -> None:
         """Contact is lost."""
-        if kind not in self._stale:
-            self._stale.add(kind)
-            self.changed(kind, ("", ""), Stale(kind))
+        super().stale(kind)
+        self.changed(kind, _WHOLE, Stale(kind))
+
+    def _touched(self, kind: str, key: Key) -> None:
+        was_stale = self.is_stale(kind)
+        super()._touched(kind, key)
+        if was_stale and kind in self.synced:
+            self.changed(kind, _WHOLE, Listed(kind))
 
     # -- giving it out -------------------------------------------------------------------------
 
     def current(self, kind: str, key: Key) -> Message | None:
         """Return what a taker is to hear of one key now, None for nothing."""
-        if key == ("", ""):
-            return Stale(kind) if kind in self._stale else self._whole(kind)
-        thing = self.tables[kind].get(key)
-        return thing if thing is not None else Delete(kind, *key)
+        if key == _WHOLE:
+            return Stale(kind) if self.is_stale(kind) else self._whole(kind)
+        return self.get(kind, *key) or Delete(kind, *key)
 
     def _whole(self, kind: str) -> Message | None:
         return Listed(kind) if kind in self.synced else None
@@ -206,13 +163,13 @@ class Relay:
         What appears meanwhile, or goes after its turn, has to be said afterwards. A kind that is
         not synced yet is begun, too: its objects and its end follow as changes.
         """
-        for kind, table in self.tables.items():
+        for kind in KINDS:
             yield Listing(kind)  # also where nothing is known yet: Listed will come
-            for key in list(table):
-                thing = table.get(key)
+            for key in [key_of(thing) for thing in self.things(kind)]:
+                thing = self.get(kind, *key)
                 if thing is not None:
                     yield thing
             if kind in self.synced:
                 yield Listed(kind)
-            if kind in self._stale:
+            if self.is_stale(kind):
                 yield Stale(kind)

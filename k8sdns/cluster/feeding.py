@@ -37,6 +37,10 @@ class Feeding:
         self._relays: dict[str, Relay] = {}
         self.takers: set[Taker] = set()
 
+    def given_out(self, key: tuple[object, ...], relay: Relay) -> GivenOut:
+        """Return what gives `relay` out while it runs, to those who want the source of `key`."""
+        return GivenOut(self, feed.source_name(key), relay)
+
     def add(self, source: str, relay: Relay) -> None:
         """Give out a source from now on."""
         self._relays[source] = relay
@@ -61,6 +65,23 @@ class Feeding:
             if source in taker.wanted and not taker.note(source, kind, key):
                 octets = octets or feed.encode((source, [message]))
                 taker.sendString(octets)  # type: ignore[no-untyped-call]
+
+
+class GivenOut:
+    """One source that is given out from `start()` to `stop()`."""
+
+    def __init__(self, feeding: Feeding, source: str, relay: Relay) -> None:
+        self._feeding = feeding
+        self._source = source
+        self._relay = relay
+
+    def start(self) -> None:
+        """Give it out."""
+        self._feeding.add(self._source, self._relay)
+
+    def stop(self) -> None:
+        """Give it out no longer."""
+        self._feeding.remove(self._source)
 
 
 @implementer(IPushProducer)

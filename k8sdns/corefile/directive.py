@@ -20,6 +20,10 @@ class Directive:
     stanza in a block is refused; without it they are a tuple, one value a stanza, in the order of
     the file. `follows` places a word that is not CoreDNS's: right behind that word. `summary` is
     one sentence.
+
+    A server of several processes (`multisocket`) installs a directive in those of its `roles`:
+    "worker" answers queries, "parent" is there once and has the pages, "feeder" is there once and
+    watches for all workers what is too dear to be watched by each.
     """
 
     word: str
@@ -29,3 +33,4 @@ class Directive:
     once: bool = True
     follows: str | None = None
     summary: str = ""
+    roles: tuple[str, ...] = ("worker",)

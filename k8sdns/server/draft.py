@@ -31,6 +31,9 @@ class Lookup:
         return answered
 
 
+ALONE, PARENT, WORKER, FEEDER = "alone", "parent", "worker", "feeder"
+
+
 class Context(NamedTuple):
     """What every block of a server has from outside."""
 
@@ -41,6 +44,9 @@ class Context(NamedTuple):
     halt: Callable[[str], None]  # log a message and end the process: serving makes no sense
     plan: Any  # what is being built
     reloads: Any = None  # looks whether the Corefile changed, see `k8sdns.reloading`
+    role: str = ALONE  # which part of the work this process does
+    feed: Any = None  # of a worker `k8sdns.cluster.fed.Fed`, of the feeder `….feeding.Feeding`
+    things: tuple[Any, ...] = ()  # what every block is to have besides what directives add
 
 
 class BlockDraft:

@@ -8,7 +8,7 @@ what is gone.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IAddress, IListeningPort
@@ -124,11 +124,14 @@ class Listener:
 
 
 class Listeners:
-    """Every listener of a process, by key."""
+    """Every listener of a process, by key; `make` makes one, not open yet."""
 
-    def __init__(self, reactor: Any, metrics: Metrics) -> None:
+    def __init__(
+        self, reactor: Any, metrics: Metrics, make: Callable[[ListenKey, Any], Listener] = Listener
+    ) -> None:
         self._reactor = reactor
         self._metrics = metrics
+        self._make = make
         self._open: dict[ListenKey, Listener] = {}
         self._started = False
 
@@ -143,7 +146,7 @@ class Listeners:
         try:
             for key in keys:
                 if key not in self._open and key not in opened:
-                    listener = Listener(key, self._reactor)
+                    listener = self._make(key, self._reactor)
                     listener.open(is_shared=key.port in taken)
                     opened[key] = listener
         except Exception:

@@ -165,7 +165,7 @@ def test_a_taker_that_does_not_read_holds_nobody_up_and_gets_everything_in_the_e
     pair.relay.delete("services", "ns", "s0")
     slow.taker.resumeProducing()
     slow.carry()
-    assert slow.known() == set(pair.relay.tables["services"].values())
+    assert slow.known() == set(pair.relay.things("services"))
 
 
 STEPS = st.lists(
