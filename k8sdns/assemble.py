@@ -19,7 +19,7 @@ from k8sdns.corefile.directive import Directive
 from k8sdns.corefile.dump import as_json
 from k8sdns.corefile.source import CorefileText
 from k8sdns.interfaces import IGate, ILeaving, IReadiness, IRefusalObserver, IStreamSecurity
-from k8sdns.metrics import Metrics
+from k8sdns.metrics import HTTPS_RESPONSES, Metrics
 from k8sdns.plan import Plan, PlannedBlock
 from k8sdns.reloading import Reloads
 from k8sdns.running import Generation, Running
@@ -28,7 +28,8 @@ from k8sdns.server.draft import ALONE, WORKER, BlockDraft, Context
 from k8sdns.server.listeners import ListenKey
 from k8sdns.server.router import Route, Router
 from k8sdns.server.server import Server
-from k8sdns.server.stream import Streams
+from k8sdns.server.stream import StreamLimits, Streams
+from k8sdns.web.doh import MAX_CONNECTIONS, DohFactory
 
 log = Logger()
 
@@ -142,7 +143,10 @@ def _servers(
 def _server(
     key: ListenKey, routes: list[Route], drafts: list[BlockDraft], context: Context
 ) -> tuple[Server, Any]:
-    limits = next((d.stream_limits for d in drafts if d.stream_limits is not None), None)
+    limits = next((d.stream_limits for d in drafts if d.stream_limits is not None), StreamLimits())
+    if key.scheme == "https":
+        most = (draft.https_connections for draft in drafts)
+        limits = limits._replace(connections=next(filter(None, most), MAX_CONNECTIONS))
     server = Server(
         Router(routes),
         context.clock,
@@ -152,16 +156,27 @@ def _server(
         dropped=tuple(_refusal_observers(drafts)),
         streams=Streams(context.clock, limits),
     )
-    return server, _stream_factory(key.scheme, server, drafts)
+    return server, _stream_factory(key.scheme, server, drafts, context)
 
 
 def _refusal_observers(drafts: list[BlockDraft]) -> list[Any]:
     return [observer.saw_refused for observer in _all(drafts, IRefusalObserver)[:1]]
 
 
-def _stream_factory(scheme: str, server: Server, drafts: list[BlockDraft]) -> Any:
+def _stream_factory(scheme: str, server: Server, drafts: list[BlockDraft], context: Context) -> Any:
     """Return what makes the protocols of a listener's streams; of several blocks' TLS the first."""
+    factory = _doh(server, context) if scheme == "https" else server
     security = next(iter(_all(drafts, IStreamSecurity)), None)
     if scheme == "dns" or security is None:
-        return server
-    return security.secured(server)
+        return factory
+    return security.secured(factory)
+
+
+def _doh(server: Server, context: Context) -> DohFactory:
+    responses = context.metrics.counter(HTTPS_RESPONSES)
+    return DohFactory(
+        server.respond_to_stream,
+        server.streams,
+        lambda status: responses.add(server.name, str(status)),
+        context.clock,
+    )
