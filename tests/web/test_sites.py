@@ -110,6 +110,7 @@ class Surroundings:
     def __init__(self) -> None:
         self.share = OneShare()
         self.reactor = MemoryReactorClock()
+        self.role = "alone"
 
 
 def test_directives_with_one_address_share_a_listener():
