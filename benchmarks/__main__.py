@@ -17,7 +17,6 @@ SERVERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[tuple[int,
     "bare loop": processes.bare_loop,
     "unbound": processes.unbound,
     "k8sdns": processes.k8sdns,
-
 }
 
 
@@ -48,13 +47,19 @@ def measure(title: str, queries: Path, servers: dict[str, tuple[int, int]]) -> N
             print(f"{title}: round {number + 1} of {ROUNDS}, {name}", end="\r", flush=True)
             rounds[name].append(load.dnsperf(port, pid, queries))
     yard = statistics.median(spent.per_cpu_second for spent in rounds["unbound"])
-    print(f"{title:<40}{'queries/CPU-s':>16}{'spread':>18}{'of unbound':>12}{'us/query':>10}{'lost':>8}")
+    print(
+        f"{title:<40}{'queries/CPU-s':>16}{'spread':>18}"
+        f"{'of unbound':>12}{'us/query':>10}{'lost':>8}"
+    )
     for name, spent in rounds.items():
         speeds = [each.per_cpu_second for each in spent]
         middle = statistics.median(speeds)
         spread = f"{min(speeds):,.0f}-{max(speeds):,.0f}"
         lost = sum(each.lost for each in spent)
-        print(f"{name:<40}{middle:>16,.0f}{spread:>18}{middle / yard:>12.2f}{1e6 / middle:>10.1f}{lost:>8}")
+        print(
+            f"{name:<40}{middle:>16,.0f}{spread:>18}"
+            f"{middle / yard:>12.2f}{1e6 / middle:>10.1f}{lost:>8}"
+        )
 
 
 if __name__ == "__main__":

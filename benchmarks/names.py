@@ -85,7 +85,7 @@ def _objects(number: int) -> Iterator[dict[str, object]]:
 
 def write_mix(path: Path, count: int = 50_000, seed: int = 1) -> None:
     """Write the cluster mix as a dnsperf query file."""
-    draw = random.Random(seed)  # noqa: S311 - a repeatable load, not a secret
+    draw = random.Random(seed)
     plain = [n for n in range(SERVICES) if not is_headless(n)]
     headless = [n for n in range(SERVICES) if is_headless(n)]
     lines = []

@@ -36,7 +36,7 @@ QUESTION_OFFSET: Final = 12
 
 
 class Peer(NamedTuple):
-    """Who asked, as an address in text and a port; a scope id stays in the address (``fe80::1%eth0``)."""
+    """An address in text and a port; a scope id stays in the address (``fe80::1%eth0``)."""
 
     host: str
     port: int
@@ -171,7 +171,7 @@ class Question:
         return new
 
     def derived(self, qname: bytes, qtype: int | None = None) -> Question:
-        """Return the question of a self-lookup on behalf of this one: same client, one level deeper."""
+        """Return the question of a self-lookup for this one: same client, one level deeper."""
         new = self.changed(qname=qname, qtype=qtype)
         new.outer = None
         new.depth = self.depth + 1
@@ -207,12 +207,12 @@ class Answer:
     __slots__ = (
         "_octets",
         "_rendered",
-        "is_current",
         "additional",
         "answer",
         "authority",
         "error",
         "flags",
+        "is_current",
         "options",
         "rcode",
         "source",
@@ -491,7 +491,7 @@ class _SectionWriter:
         self.body.append(0)
 
     def _plain_name(self, name: bytes) -> None:
-        """Write a name that must not be compressed, in the letters of the question where it shares them."""
+        """Write a name that is not to be compressed, in the question's letters where shared."""
         question = self._question
         lower = name.lower()
         for suffix in names.suffixes(lower):

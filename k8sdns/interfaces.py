@@ -20,15 +20,13 @@ if TYPE_CHECKING:
     from k8sdns.answers import Answer, Question
     from k8sdns.records import Record
 
-# ruff: noqa: N805 - methods of zope interfaces have no self
-
 
 class IAuthority(Interface):
     """Answers questions; the chain asks its authorities one after another. Hot."""
 
     word = Attribute("The directive that made it, as metrics and logs name it (str).")
 
-    def answer(question: Question) -> Answer | None | Deferred[Answer | None]:
+    def answer(question: Question) -> Answer | Deferred[Answer | None] | None:
         """Return the Answer, or None for "not mine, ask the next", or a Deferred of either.
 
         Return the Answer itself whenever it is at hand; a Deferred costs time. May raise
@@ -75,7 +73,7 @@ class IObserver(Interface):
     """Sees every reply of its block just before it is sent. Hot."""
 
     def saw(question: Question, answer: Answer, elapsed: float, size: int) -> None:
-        """Take note of one reply: `elapsed` in seconds, `size` the octets of the reply (0: none sent).
+        """Take note of one reply: `elapsed` in seconds, `size` its octets (0: none was sent).
 
         `question` is the client's own; exceptions are logged and go no further.
         """
@@ -127,7 +125,7 @@ class IReadiness(Interface):
 
 
 class ILookup(Interface):
-    """Asks the whole server a question on behalf of a query: the listener's routing from its top."""
+    """Asks the whole server on behalf of a query: the listener's routing from its top."""
 
     def lookup(question: Question, qname: bytes, qtype: int) -> Answer | Deferred[Answer]:
         """Answer (qname, qtype) as if the client of `question` had asked it.

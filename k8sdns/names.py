@@ -1,10 +1,10 @@
-"""Domain names as lower-case wire bytes; text exists at the edges only.
+r"""Domain names as lower-case wire bytes; text exists at the edges only.
 
 Owns: conversion between text and wire, matching at label boundaries, the reverse trees.
 Refuses to know messages, records and compression.
 
 A *name* here is uncompressed wire form (RFC 1035 §3.1), the root label included:
-``b"\\x03www\\x07example\\x00"``. Matching walks labels: a label may contain the bytes of a
+``b"\x03www\x07example\x00"``. Matching walks labels: a label may contain the bytes of a
 shorter name, so ``endswith`` alone proves nothing.
 """
 
@@ -44,7 +44,7 @@ def labels_of(name: bytes) -> list[bytes]:
 
 
 def from_labels(labels: Iterable[bytes], suffix: bytes = ROOT) -> bytes:
-    """Return the name made of `labels` in front of the name `suffix`; raises `BadName` if too long."""
+    """Return the name made of `labels` in front of `suffix`; raises `BadName` if too long."""
     parts = []
     for label in labels:
         if not 0 < len(label) <= MAX_LABEL_OCTETS:
@@ -185,12 +185,12 @@ class ZoneMap(Generic[V]):
 
 
 def reverse_name(address: str) -> bytes:
-    """Return the name that holds the PTR records of an IPv4 or IPv6 address (RFC 1035 §3.5, RFC 3596 §2.5)."""
+    """Return the name of an address's PTR records (RFC 1035 §3.5, RFC 3596 §2.5)."""
     return from_text(ipaddress.ip_address(address).reverse_pointer)
 
 
 def address_of(name: bytes) -> str | None:
-    """Return the address that a full reverse name stands for, as Kubernetes spells it; else None."""
+    """Return the address that a full reverse name stands for, in canonical text; else None."""
     if name.endswith(_IN_ADDR):
         return _ipv4_of(labels_of(name)[:-2])
     if name.endswith(_IP6):

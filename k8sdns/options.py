@@ -52,7 +52,7 @@ class Assembly(Protocol):
     def words(self) -> Sequence[str]:
         """Return the words that a server block may hold, in alphabetical order."""
 
-    def build(self, plan: Plan, reactor: Any, halt: Any) -> Any:
+    def build(self, plan: Any, reactor: Any, halt: Any) -> Any:
         """See `k8sdns.service.Build`."""
 
 

@@ -1,4 +1,4 @@
-"""Resource records: a value with its rdata in wire form, and how to build and read the common types.
+"""Resource records: values with rdata in wire form, and building and reading the common types.
 
 Owns: type and class numbers, where names sit inside rdata, builders for the types that k8sdns
 makes itself. Refuses to know messages and compression. A type that is not listed here is opaque
@@ -45,12 +45,15 @@ CLASS_ANY = 255
 
 # Mnemonics as dnspython and miekg/dns spell them; anything else is TYPE<n> (RFC 3597 §5).
 TYPE_NAMES: dict[int, str] = {
-    A: "A", NS: "NS", CNAME: "CNAME", SOA: "SOA", 11: "WKS", PTR: "PTR", HINFO: "HINFO", 14: "MINFO",
+    A: "A", NS: "NS", CNAME: "CNAME", SOA: "SOA", 11: "WKS", PTR: "PTR", HINFO: "HINFO",
+    14: "MINFO",
     MX: "MX", TXT: "TXT", 17: "RP", 18: "AFSDB", 24: "SIG", 25: "KEY", AAAA: "AAAA", 29: "LOC",
-    SRV: "SRV", NAPTR: "NAPTR", 36: "KX", 37: "CERT", DNAME: "DNAME", OPT: "OPT", 42: "APL", DS: "DS",
+    SRV: "SRV", NAPTR: "NAPTR", 36: "KX", 37: "CERT", DNAME: "DNAME", OPT: "OPT", 42: "APL",
+    DS: "DS",
     44: "SSHFP", 45: "IPSECKEY", RRSIG: "RRSIG", NSEC: "NSEC", DNSKEY: "DNSKEY", 49: "DHCID",
     50: "NSEC3", 51: "NSEC3PARAM", 52: "TLSA", 53: "SMIMEA", 55: "HIP", 59: "CDS", 60: "CDNSKEY",
-    61: "OPENPGPKEY", 62: "CSYNC", 63: "ZONEMD", SVCB: "SVCB", HTTPS: "HTTPS", 99: "SPF", 108: "EUI48",
+    61: "OPENPGPKEY", 62: "CSYNC", 63: "ZONEMD", SVCB: "SVCB", HTTPS: "HTTPS", 99: "SPF",
+    108: "EUI48",
     109: "EUI64", 249: "TKEY", TSIG: "TSIG", IXFR: "IXFR", AXFR: "AXFR", 253: "MAILB", 254: "MAILA",
     ANY: "ANY", 256: "URI", 257: "CAA",
 }  # fmt: skip
@@ -66,7 +69,8 @@ NOTIMP = 4
 REFUSED = 5
 BADVERS = 16
 RCODE_NAMES: dict[int, str] = {
-    NOERROR: "NOERROR", FORMERR: "FORMERR", SERVFAIL: "SERVFAIL", NXDOMAIN: "NXDOMAIN", NOTIMP: "NOTIMP",
+    NOERROR: "NOERROR", FORMERR: "FORMERR", SERVFAIL: "SERVFAIL", NXDOMAIN: "NXDOMAIN",
+    NOTIMP: "NOTIMP",
     REFUSED: "REFUSED", 6: "YXDOMAIN", 7: "YXRRSET", 8: "NXRRSET", 9: "NOTAUTH", 10: "NOTZONE",
     BADVERS: "BADVERS", 17: "BADKEY", 18: "BADTIME", 19: "BADMODE", 20: "BADNAME", 21: "BADALG",
     22: "BADTRUNC", 23: "BADCOOKIE",
@@ -146,7 +150,7 @@ def srv(owner: bytes, weight: int, port: int, target: bytes, ttl: int, priority:
 def soa(
     owner: bytes, mname: bytes, rname: bytes, timers: tuple[int, int, int, int, int], ttl: int
 ) -> Record:
-    """Return a SOA record; `timers` are serial, refresh, retry, expire, minimum (RFC 1035 §3.3.13)."""
+    """Return a SOA record; `timers`: serial, refresh, retry, expire, minimum (RFC 1035 §3.3.13)."""
     return Record(owner, SOA, ttl, mname + rname + _SOA_TAIL.pack(*timers))
 
 

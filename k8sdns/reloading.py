@@ -120,7 +120,7 @@ class Reloads:
         before, self.running_hash = self.running_hash, found
         try:
             await self._exchange(self._check(source))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever fails, the old stays
             self.running_hash = before
             self._fail(error)
             return

@@ -183,7 +183,7 @@ class Running:
                 continue
             try:
                 await maybeDeferred(service.stopService)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the others are stopped too
                 log.failure("{service} did not stop cleanly", service=service)
 
     def _bring_up_to_date(self) -> Iterator[None]:

@@ -277,18 +277,18 @@ def reload_on_signals(reactor: Any, reload: Callable[[], None]) -> None:
     Whoever handled them before (twistd turns its log file over on SIGUSR1) goes on doing so.
     """
     for number in (signal.SIGHUP, signal.SIGUSR1):
-        before = signal.getsignal(number)
+        _reload_on(number, reactor, reload)
 
-        def on_signal(
-            number: int,
-            frame: FrameType | None,
-            before: Any = before if callable(before) else None,
-        ) -> None:
-            reactor.callFromThread(_say_and_reload, signal.Signals(number).name, reload)
-            if before is not None:
-                before(number, frame)
 
-        signal.signal(number, on_signal)
+def _reload_on(number: signal.Signals, reactor: Any, reload: Callable[[], None]) -> None:
+    before = signal.getsignal(number)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        reactor.callFromThread(_say_and_reload, signal.Signals(number).name, reload)
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(number, on_signal)
 
 
 def _say_and_reload(name: str, reload: Callable[[], None]) -> None:

@@ -141,7 +141,7 @@ def test_garbage_and_silence_harm_nobody(twistd: Callable[..., Any]) -> None:
 
 def test_replies_leave_from_the_address_that_was_asked() -> None:
     """On a wildcard socket, asked at an address that the kernel would not answer from."""
-    from k8sdns.server.datagram import SourceKeepingPort  # noqa: PLC0415
+    from k8sdns.server.datagram import SourceKeepingPort
 
     class Reactor:
         def addReader(self, _reader: object) -> None: ...

@@ -21,7 +21,6 @@ import yaml
 
 from k8sdns.errors import ConfigurationError
 
-
 # ``{kind: Service}`` begins like JSON, but is YAML that is written in one line.
 _FLOW_YAML = re.compile(r"\s*(?:\[\s*)?\{\s*\w")
 

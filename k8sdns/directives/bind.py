@@ -12,13 +12,6 @@ from k8sdns.corefile.lexer import Token
 from k8sdns.corefile.settings import Context, Directive, arguments, options
 from k8sdns.server import sockets
 
-_PLACE = kinds.Kind(
-    "ADDRESS|INTERFACE",
-    "an IP address of this host or the name of an interface",
-    lambda token, context: _addresses(token, context),
-    many=True,
-)
-
 
 def _addresses(token: Token, _context: Context) -> tuple[str, ...]:
     """Return an address as it is, or all addresses of an interface, resolved now."""
@@ -33,6 +26,14 @@ def _addresses(token: Token, _context: Context) -> tuple[str, ...]:
             f'not a valid IP address or interface name: "{token.text}"; the interfaces are {known}'
         )
     return tuple(found)
+
+
+_PLACE = kinds.Kind(
+    "ADDRESS|INTERFACE",
+    "an IP address of this host or the name of an interface",
+    _addresses,
+    many=True,
+)
 
 
 @dataclass(frozen=True)

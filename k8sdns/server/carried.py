@@ -83,5 +83,5 @@ class Share:
                 continue
             try:
                 await maybeDeferred(thing.stopService)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the others are stopped too
                 log.failure("{thing} did not stop cleanly", thing=thing)

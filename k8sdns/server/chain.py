@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from k8sdns.interfaces import IAuthority
 
-Asked: TypeAlias = "Answer | None | Deferred[Answer | None]"
+Asked: TypeAlias = "Answer | Deferred[Answer | None] | None"
 Ask: TypeAlias = Callable[[Question], Asked]
 
 

@@ -66,7 +66,7 @@ class DatagramPort:
     def logPrefix(self) -> str:
         return f"udp {self._name}"
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002 - Twisted's signature
         """The reactor is stopping, or the socket broke."""
         self._socket.close()
 

@@ -80,7 +80,7 @@ class BlockDraft:
         self._things.append(thing)
 
     def all(self, interface: Any) -> list[Any]:
-        """Return what provides `interface` so far, in plugin order; replaced authorities are none."""
+        """Return what provides `interface` so far in plugin order, without replaced authorities."""
         found = [thing for thing in self._things if interface.providedBy(thing)]
         if interface.isOrExtends(IAuthority):
             found = [thing for thing in found if id(thing) not in self._replaced]

@@ -61,7 +61,7 @@ class Listener:
         self._server: Server | None = None
 
     def share_port(self, *, is_shared: bool) -> None:
-        """Let another socket of ours bind the same port, while a reload moves from one to the other."""
+        """Let another socket of ours bind the same port, while a reload moves to it."""
         for sock in [*self._streams, *(sock for sock, _address in self._datagrams)]:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
 

@@ -107,7 +107,7 @@ class Server(DNSServerFactory):
         """Go on with the connections of the server that answered here before."""
         self.streams.take_over(old.streams, self.respond_to_stream)
 
-    def buildProtocol(self, address: IAddress | None) -> DNSStream | None:
+    def buildProtocol(self, address: IAddress | None) -> DNSStream | None:  # noqa: ARG002
         """Return the protocol of one stream connection, or None if none can be had now."""
         return self.streams.protocol(self.respond_to_stream)
 
@@ -192,7 +192,7 @@ class Server(DNSServerFactory):
             try:
                 payload_size = block.payload_size or self.payload_size
                 message = reply(question, answer, payload_size, block.rotation)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a bug costs this query only
                 message, answer = self._unwritable(question)
             size = len(message)
         if block.observers:
@@ -222,7 +222,7 @@ class Server(DNSServerFactory):
         for saw in observers:
             try:
                 saw(question, answer, elapsed, size)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a bug costs this query only
                 self._panics.add()
                 log.failure("An observer failed on {question}", question=question)
 
@@ -230,7 +230,7 @@ class Server(DNSServerFactory):
         for saw_failure in block.failure_observers:
             try:
                 saw_failure(question, answer)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a bug costs this query only
                 self._panics.add()
                 log.failure("An observer failed on {question}", question=question)
 
@@ -242,7 +242,7 @@ class Server(DNSServerFactory):
         return message
 
     def lookup(self, question: Question, qname: bytes, qtype: int) -> Answer | Deferred[Answer]:
-        """Answer (qname, qtype) from the top of this listener's routing, for `question`'s client."""
+        """Answer (qname, qtype) from the top of this listener's routing, for the same client."""
         if question.depth >= MAX_DEPTH:
             return answers.failed(_TOO_DEEP)
         derived = question.derived(qname, qtype)

@@ -207,7 +207,7 @@ def _ipv6_addresses() -> set[str]:
 
 
 def interface_addresses() -> dict[str, list[str]]:
-    """Return the addresses of every interface by its name; link-local IPv6 ones with their scope."""
+    """Return every interface's addresses by its name; link-local IPv6 ones with their scope."""
     found: dict[str, list[str]] = {}
     for _, name in socket.if_nameindex():
         address = _ipv4_address_of(name)

@@ -271,7 +271,7 @@ class DNSStream(Protocol):
         transport: Any = self.transport
         transport.abortConnection()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's signature
         self._gone = True
         self._buffer = b""
         self._transfers.clear()

@@ -43,7 +43,7 @@ _new = Question.__new__
 
 
 def read(message: bytes) -> Question | bytes | None:
-    """Return the Question of a query, or the reply that rejects it, or None to drop it in silence."""
+    """Return the Question of a query, the reply that rejects it, or None to drop it in silence."""
     header = _USUAL.get(message[2:HEADER_OCTETS])
     if header is None:
         read_header = _read_header(message)
@@ -152,7 +152,7 @@ def _bad_version(question: Question) -> bytes:
 
 
 def read_record(message: bytes, at: int) -> tuple[Record, int]:
-    """Return the record at `at`, names uncompressed also inside rdata, and where the next begins."""
+    """Return the record at `at`, names in rdata uncompressed too, and where the next begins."""
     owner, at = unpack(message, at)
     try:
         rtype, rclass, ttl, length = _RR_TAIL.unpack_from(message, at)

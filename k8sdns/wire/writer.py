@@ -49,11 +49,10 @@ def reply(
             flags = flags & ~0xF | records.SERVFAIL
     else:
         client = edns.payload_size
-        limit = client if client < payload_size else payload_size
+        limit = min(payload_size, client)
         opt = edns_records.opt(limit, do=edns.do, rcode=answer.rcode, options=answer.options)
         counts = rendered.counts_with_opt
-        if limit < edns_records.MIN_PAYLOAD:
-            limit = edns_records.MIN_PAYLOAD
+        limit = max(limit, edns_records.MIN_PAYLOAD)
     if question.is_stream:
         limit = MAX_STREAM_OCTETS
     size = HEADER_OCTETS + len(question.wire) + len(body) + len(opt)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from k8sdns.cluster.addresses import POD_CIDRS, SERVICE_CIDRS, Ranges, family_of, stable_letters
 

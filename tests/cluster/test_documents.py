@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from k8sdns.cluster.documents import ManifestError, decode, pieces_of, read
 
@@ -185,5 +184,5 @@ def test_one_line_of_yaml_is_not_taken_for_json(text: str, count: int) -> None:
     ids=["sequences", "mappings", "dashes", "blocks", "one line"],
 )
 def test_nesting_without_end_is_a_mistake_and_not_the_end(text: str) -> None:
-    with pytest.raises(ManifestError, match="nested deeper|not YAML"):
+    with pytest.raises(ManifestError, match=r"nested deeper|not YAML"):
         [read(piece, "f") for piece in pieces_of(text, "f")]

@@ -7,8 +7,7 @@ from typing import Any
 
 import dns.message
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from twisted.internet.task import Clock
 from zope.interface import implementer
 

@@ -9,8 +9,7 @@ import dns.flags
 import dns.message
 import dns.rdataclass
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.names.server import DNSServerFactory

@@ -14,7 +14,7 @@ from k8sdns.errors import ConfigurationError
 from k8sdns.metrics import SOCKET_BUFFER, Metrics
 from k8sdns.server import sockets
 from k8sdns.server.carried import Carried
-from k8sdns.server.listeners import ListenKey, Listeners
+from k8sdns.server.listeners import Listeners, ListenKey
 from k8sdns.server.sockets import ListenAddress
 
 

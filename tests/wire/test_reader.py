@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dns.message
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from k8sdns import names, records
 from k8sdns.answers import Question

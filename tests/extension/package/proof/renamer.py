@@ -1,4 +1,4 @@
-"""``renamer OLD NEW``: the shape of `rewrite`, a stage that changes the name on the way and back."""
+"""``renamer OLD NEW``: the shape of `rewrite`, which changes the name on the way and back."""
 
 from __future__ import annotations
 
