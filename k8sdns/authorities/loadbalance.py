@@ -84,7 +84,6 @@ class WeightFile(Service):
     def __init__(self, clock: IReactorTime, path: str, period: float) -> None:
         self.weights: Weights = {}
         self._path = path
-        self._period = period
         self._is_known = False
         self._rereading = Rereading(
             clock, period, path, lambda: read_weights(path), take=self._take, keep=self._keep
@@ -113,10 +112,9 @@ class WeightFile(Service):
         log.error("The weights stay as they are: {error}", error=failure.getErrorMessage())
 
     def startService(self) -> None:
-        """Begin to look for changes."""
+        """Begin to look for changes; read now what was too large to read at once."""
         super().startService()  # type: ignore[no-untyped-call]
-        if self._period:
-            self._rereading.start()
+        self._rereading.start()
 
     def stopService(self) -> None:
         """Look no longer."""

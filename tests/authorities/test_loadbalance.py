@@ -159,3 +159,14 @@ def test_a_missing_file_is_waited_for(tmp_path):
     clock.advance(31)
     assert file.weights
     file.stopService()
+
+
+def test_a_large_file_is_read_in_slices_even_if_never_again(tmp_path):
+    clock = Clock()
+    lines = "".join(f"n{n}.example.org\n192.0.2.1 7\n" for n in range(6000))
+    file = file_of(tmp_path, lines, clock=clock, period=0)
+    assert file.weights == {}
+    file.startService()
+    clock.pump([0.01] * 20)
+    assert len(file.weights) == 6000
+    assert clock.getDelayedCalls() == []
