@@ -16,11 +16,11 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from k8sdns import names, records
-from k8sdns.answers import Answer, Question
+from k8sdns.answers import Answer, Question, extended_error
 from k8sdns.authorities.backends import Backend, ServiceView, address_octets
 from k8sdns.authorities.base import Authority
 from k8sdns.authorities.externalname import Chase
-from k8sdns.authorities.livezone import LiveZone, LiveZones
+from k8sdns.authorities.livezone import LiveZone, LiveZones, Options
 from k8sdns.authorities.memo import MAX_ANSWERS, Memo
 from k8sdns.authorities.metadata import client_labels, place_labels
 from k8sdns.authorities.nameserver import nameservers
@@ -36,6 +36,11 @@ from k8sdns.records import AAAA, AXFR, CNAME, IXFR, NS, PTR, SOA, SRV, TXT, A, R
 
 SCHEMA_VERSION: Final = b"1.1.0"
 SCHEMA_VERSION_TTL: Final = 28800  # seconds
+
+STALE_TTL: Final = 5
+"""Longest TTL, in seconds, of what is answered from a copy."""
+STALE: Final = extended_error(3, "from a copy; the API server has not answered yet")
+"""Stale Answer (RFC 8914 §4.4)."""
 
 Found: TypeAlias = Answer | Deferred[Any] | None
 """An Answer, a Deferred of one, or None for a name that does not exist."""
@@ -82,7 +87,8 @@ class KubernetesAuthority(Authority):
         super().__init__()  # type: ignore[no-untyped-call]
         self.store = store
         self.lookup = lookup
-        self._configured_ttl = self._ttl = ttl
+        self._longest_ttl = self._configured_ttl = self._ttl = ttl
+        self._options: Options = ()
         self._version_ttl = SCHEMA_VERSION_TTL
         self._zonal = zonal
         self._local_addresses = tuple(local_addresses)
@@ -113,7 +119,7 @@ class KubernetesAuthority(Authority):
 
     def limit_ttl(self, ceiling: int) -> None:
         """Make every TTL at most `ceiling` seconds from now on: what `cache` asks of its block."""
-        self._ttl = min(self._configured_ttl, ceiling)
+        self._longest_ttl = self._ttl = min(self._configured_ttl, ceiling)
         self._version_ttl = min(SCHEMA_VERSION_TTL, ceiling)
         self._memo.clear()
         self._outdate()
@@ -255,7 +261,7 @@ class KubernetesAuthority(Authority):
             if octets is None:
                 return None
             if not octets or question.qtype not in _ADDRESSES:
-                return zone.nodata
+                return self._empty(zone) if view.service.is_headless else zone.nodata
             answer = self._addresses(question, octets)
         else:
             backends = view.select(place)
@@ -272,16 +278,22 @@ class KubernetesAuthority(Authority):
         """Answer a name that exists: addresses, SRV records, or NODATA."""
         if question.qtype == SRV:
             found, additional = srv_records(question.qname, backends, zone.name, self._ttl)
-            return self._positive(found, additional) if found else zone.nodata
+            return self._positive(found, additional) if found else self._empty(zone)
         octets = address_octets(backends, question.qtype)
-        return self._addresses(question, octets) if octets else zone.nodata
+        return self._addresses(question, octets) if octets else self._empty(zone)
+
+    def _empty(self, zone: LiveZone) -> Answer:
+        """Say that endpoints have no such records; before the first listing nobody can know."""
+        if self._is_synced or self._options:
+            return zone.nodata
+        return zone.unready(self.waits_for())
 
     def _addresses(self, question: Question, octets: tuple[bytes, ...]) -> Answer:
         qname, qtype, ttl = question.qname, question.qtype, self._ttl
         return self._positive(tuple([Record(qname, qtype, ttl, each) for each in octets]))
 
     def _positive(self, answer: tuple[Record, ...], additional: tuple[Record, ...] = ()) -> Answer:
-        return Answer(answer, (), additional, aa=True, source=self.word)
+        return Answer(answer, (), additional, aa=True, source=self.word, options=self._options)
 
     # -- aliases -------------------------------------------------------------------------------
 
@@ -303,6 +315,8 @@ class KubernetesAuthority(Authority):
             question, zone.name, self._ttl, lambda name: self._step(question, name), self.lookup
         )
         found = chase.follow(target, self.word)
+        if self._options and isinstance(found, Answer):
+            found = found.replace(options=(*found.options, *self._options))
         if isinstance(found, Answer) and not chase.left_zone:
             self._memo.keep_until_any_change(key, found)
         if found is not None:
@@ -347,12 +361,18 @@ class KubernetesAuthority(Authority):
 
     def _synced(self) -> None:
         self._is_synced = True
+        if self._options:
+            self._memo.clear()
+            self._outdate()
 
     def _renew(self) -> None:
         self._is_outdated = False
+        is_copy = not self._is_synced and self.store.recalled_at is not None
+        self._options = (STALE,) if is_copy else ()
+        self._ttl = min(self._longest_ttl, STALE_TTL) if is_copy else self._longest_ttl
         serial = self.store.serial
         for zone in self._zones:
-            zone.renew(serial, self._ttl)
+            zone.renew(serial, self._ttl, self._options)
 
     # -- IReadiness ------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ what the zones hold.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 from k8sdns import names, records
 from k8sdns.answers import Answer, ZoneDenial, extended_error
@@ -14,6 +15,9 @@ from k8sdns.answers import Answer, ZoneDenial, extended_error
 REFRESH, RETRY, EXPIRE = 7200, 1800, 86400  # seconds; CoreDNS's, nobody transfers by them
 MAX_SOA_TTL = 300  # seconds
 NOT_READY = 14  # RFC 8914 §4.15
+
+Options: TypeAlias = tuple[tuple[int, bytes], ...]
+"""EDNS options: (code, octets) each."""
 
 _IN_ADDR = names.from_text("in-addr.arpa")
 _IP6 = names.from_text("ip6.arpa")
@@ -50,13 +54,16 @@ class LiveZone:
         self.may_fall = self.always_falls or bool(self.falls_below)
         self.renew(0, 0)
 
-    def renew(self, serial: int, ttl: int) -> None:
-        """Make the SOA anew: `ttl` in seconds bounds it and is the TTL of denials (RFC 2308 §4)."""
+    def renew(self, serial: int, ttl: int, options: Options = ()) -> None:
+        """Make the SOA anew: `ttl` in seconds bounds it and is the TTL of denials (RFC 2308 §4).
+
+        `options` are EDNS options of the denials.
+        """
         rname = names.from_labels((b"hostmaster",), self.name)
         timers = (serial, REFRESH, RETRY, EXPIRE, ttl)
         self.soa = records.soa(self.name, self.nameserver, rname, timers, min(ttl, MAX_SOA_TTL))
-        self.nodata = self._denial(records.NOERROR)
-        self.nxdomain = self._denial(records.NXDOMAIN)
+        self.nodata = self._denial(records.NOERROR, options)
+        self.nxdomain = self._denial(records.NXDOMAIN, options)
         self.nodata.is_current = self.nxdomain.is_current = True
         self.soa_answer = Answer((self.soa,), aa=True, source=self.source)
         self._unready: tuple[str, ZoneDenial] | None = None
@@ -79,7 +86,7 @@ class LiveZone:
             return True
         return any(names.is_subdomain(qname, zone) for zone in self.falls_below)
 
-    def _denial(self, rcode: int, options: tuple[tuple[int, bytes], ...] = ()) -> ZoneDenial:
+    def _denial(self, rcode: int, options: Options = ()) -> ZoneDenial:
         return ZoneDenial(self.name, self.soa, rcode=rcode, source=self.source, options=options)
 
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from k8sdns.cluster.figures import Figures
+from k8sdns.cluster.keeper import SnapshotKeeper
 from k8sdns.cluster.model import KINDS, Kind
 from k8sdns.cluster.store import Store
 
@@ -45,6 +46,12 @@ class Cluster(Service):
         self._kinds = tuple(kinds)
         self._figures = figures
         self._companions: list[Any] = []
+        self._keeper: SnapshotKeeper | None = None
+
+    def keep_copy(self, keeper: SnapshotKeeper) -> None:
+        """Have copies of the store made, and served from where the first sync is too late."""
+        self._keeper = keeper
+        self.accompany(keeper)
 
     def accompany(self, companion: Any) -> None:
         """Start and stop `companion` together with the source."""
@@ -64,9 +71,8 @@ class Cluster(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         if self._figures is not None:
             self._figures.forget(self)
-        for companion in self._companions:
-            companion.stop()
-        return self.source.stop()
+        stopped = [maybeDeferred(each.stop) for each in (*self._companions, self.source)]
+        return gatherResults(stopped)
 
     def synced(self, kinds: Collection[str], clock: IReactorTime, timeout: float) -> Deferred[None]:
         """Fire when `kinds` are synced, or after `timeout` seconds with a warning."""
@@ -74,7 +80,12 @@ class Cluster(Service):
             return succeed(None)
         wait = _Wait(clock, timeout)
         self.store.when_synced(kinds, wait.over)
-        return wait.done
+        return wait.done.addCallback(lambda _: self._recall_unless_synced(kinds))
+
+    def _recall_unless_synced(self, kinds: Collection[str]) -> Deferred[None] | None:
+        if self._keeper is None or self.store.is_synced(kinds):
+            return None
+        return Deferred.fromCoroutine(self._keeper.recall())
 
 
 class _Wait:

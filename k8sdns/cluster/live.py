@@ -48,6 +48,8 @@ class LiveSource:
         endpoints: IAgentEndpointFactory | None = None,
         metrics: Metrics | None = None,
     ) -> None:
+        # What is listed depends on this: a copy of another scope is of something else.
+        self.scope = f"{access.server} {label_selector} {namespace_label_selector}"
         self.client = ApiClient(
             access,
             reactor,

@@ -36,7 +36,8 @@ Changed: TypeAlias = Callable[[str, str, str], None]
 class Store(Lookups):
     """The cluster as DNS sees it, kept up by its sources, read by authorities.
 
-    `clock` gives Unix seconds; it dates the serials.
+    `clock` gives Unix seconds; it dates the serials. `recalled_at` is when the copy was true that
+    some of it was recalled from, in Unix seconds; None if nothing was.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -45,6 +46,7 @@ class Store(Lookups):
         self._external_serial = Serial(clock)
         self._unseen: dict[str, set[Key]] = {}
         self.synced: set[str] = set()
+        self.recalled_at: float | None = None
         self._stale: set[str] = set()
         self._subscribers: list[Changed] = []
         self._slice_observers: list[Callable[[EndpointSlice], None]] = []
@@ -108,6 +110,17 @@ class Store(Lookups):
             call()
         else:
             self._waiting.append((frozenset(kinds), call))
+
+    # -- what an earlier life left -------------------------------------------------------------
+
+    def recall(self, thing: Thing) -> None:
+        """Take an object from a copy: whatever a source says, or a listing leaves out, wins."""
+        kind, key = kind_of(thing), key_of(thing)
+        if key in self._tables[kind]:
+            return
+        self.upsert(thing)
+        if kind in self._unseen:
+            self._unseen[kind].add(key)
 
     # -- ISink: what sources say ---------------------------------------------------------------
 

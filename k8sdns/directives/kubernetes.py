@@ -21,7 +21,9 @@ from k8sdns.authorities.kubernetes import KubernetesAuthority
 from k8sdns.cluster.access import AccessError
 from k8sdns.cluster.audit import Audit
 from k8sdns.cluster.cluster import Cluster
+from k8sdns.cluster.feed import Relay
 from k8sdns.cluster.figures import Figures, observe_programming
+from k8sdns.cluster.keeper import SnapshotKeeper
 from k8sdns.cluster.live import LiveSource
 from k8sdns.cluster.manifests import ManifestSource
 from k8sdns.cluster.model import Kind
@@ -45,9 +47,10 @@ from k8sdns.corefile.values import convert
 from k8sdns.errors import ConfigurationError
 from k8sdns.interfaces import IGate
 from k8sdns.server import sockets
-from k8sdns.server.draft import BlockDraft, Context as Surroundings
+from k8sdns.server.draft import FEEDER, WORKER, BlockDraft, Context as Surroundings
 
 AUDIT_PERIOD = 600.0  # seconds
+SNAPSHOT_MAX_AGE = 86400.0  # seconds
 
 _REVERSE = (names.from_text("in-addr.arpa"), names.from_text("ip6.arpa"))
 
@@ -192,7 +195,15 @@ class Settings:
         default=0.0,
         gathers=False,
         shown="off; PERIOD 10m",
-        help="Compare with the API server's versions about so often, over all replicas; heal, count.",
+        help="Compare with the API server's versions about so often; heal and count differences.",
+    )
+    snapshot: tuple[Any, ...] = option(
+        kinds.path("FILE"),
+        kinds.duration(1, name="MAX_AGE"),
+        least=1,
+        default=(),
+        shown="off; MAX_AGE 24h",
+        help="Keep a copy in FILE; serve from one not older while the API server is away at start.",
     )
 
     ACCEPTED: ClassVar = {
@@ -204,7 +215,7 @@ class Settings:
         "multicluster": "is not supported: k8sdns serves one cluster's own Services",
     }
 
-    def check(self, context: Context) -> None:
+    def check(self, _context: Context) -> None:
         """Judge what fields cannot judge alone."""
         if all(_is_reverse(zone) for zone in self.zones):
             raise Mistake("non-reverse zone name must be used: add one such as cluster.local")
@@ -217,6 +228,8 @@ class Settings:
                 raise Mistake(f"there is no file or folder {path}", "manifests")
         if self.manifests and (self.endpoint or self.kubeconfig):
             raise Mistake("manifests and an API server exclude each other", "manifests")
+        if self.snapshot and not os.path.isdir(folder := os.path.dirname(self.snapshot[0])):
+            raise Mistake(f"there is no folder {folder}", "snapshot")
 
     @property
     def watched(self) -> tuple[Kind, ...]:
@@ -250,10 +263,10 @@ def _manifest_source(
 
 
 def _live_source(settings: Settings, context: Surroundings) -> Callable[[Store], LiveSource]:
-    # Imported here: a server of manifests, and a worker, never load what it takes.
-    from k8sdns.cluster.credentials import access_for  # noqa: PLC0415
-
     def make(store: Store) -> LiveSource:
+        # Imported here: a server of manifests, and a worker, never load what it takes.
+        from k8sdns.cluster.credentials import access_for  # noqa: PLC0415
+
         try:
             access = access_for(
                 kubeconfig=settings.kubeconfig[0] if settings.kubeconfig else "",
@@ -288,6 +301,7 @@ def _source_key(settings: Settings) -> tuple[object, ...]:
         settings.endpoint, settings.tls, settings.kubeconfig, settings.apiserver_qps,
         settings.apiserver_burst, settings.apiserver_max_inflight, settings.labels,
         settings.namespace_labels, settings.watched, settings.audit,
+        settings.snapshot,
     )  # fmt: skip
 
 
@@ -314,8 +328,14 @@ class _Start(Service):
 def _cluster(settings: Settings, block: BlockDraft) -> Cluster:
     context = block.context
     figures = context.share.take("cluster figures", lambda: Figures(context.metrics))
+    key = _source_key(settings)
+    if context.role == WORKER:
+        return Cluster(context.feed.source(key), kinds=settings.watched, figures=figures)
     make = _manifest_source if settings.manifests else _live_source
-    cluster = Cluster(make(settings, context), kinds=settings.watched, figures=figures)
+    store = Relay() if context.role == FEEDER else Store()
+    cluster = Cluster(make(settings, context), store, kinds=settings.watched, figures=figures)
+    if isinstance(store, Relay):
+        cluster.accompany(context.feed.given_out(key, store))
     if settings.audit and not settings.manifests:
         audit = Audit(
             cluster.source,
@@ -326,6 +346,18 @@ def _cluster(settings: Settings, block: BlockDraft) -> Cluster:
             own_addresses=_local_addresses(block),
         )
         cluster.accompany(audit)
+    if settings.snapshot and not settings.manifests:
+        path, *max_age = settings.snapshot
+        keeper = SnapshotKeeper(
+            cluster.store,
+            path,
+            context.metrics,
+            max_age=max_age[0] if max_age else SNAPSHOT_MAX_AGE,
+            kinds=settings.watched,
+            scope=cluster.source.scope,
+            reactor=context.reactor,
+        )
+        cluster.keep_copy(keeper)
     return cluster
 
 
@@ -333,6 +365,8 @@ def install(settings: Settings, block: BlockDraft) -> None:
     """Add the cluster's authority, fed by a source that blocks with equal settings share."""
     context = block.context
     cluster = context.share.take(_source_key(settings), lambda: _cluster(settings, block))
+    if context.role == FEEDER:
+        return
     authority = KubernetesAuthority(
         cluster.store,
         settings.zones,
@@ -368,5 +402,6 @@ DIRECTIVE = Directive(
     "kubernetes",
     Settings,
     install=install,
+    roles=(WORKER, FEEDER),
     summary="Names of a Kubernetes cluster, from its API server or from manifests.",
 )
