@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from k8sdns import names, records
-from k8sdns.answers import Answer, Question
+from k8sdns.answers import AD, Answer, Question
 from k8sdns.authorities.base import Authority
 from k8sdns.authorities.flight import MAX_ATTEMPTS, Flight
 from k8sdns.authorities.upstream.attempt import Attempt, Outcome
@@ -23,14 +23,13 @@ from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.failure import UpstreamFailure
 from k8sdns.authorities.upstream.health import FailTimes, Health, Probe
 from k8sdns.authorities.upstream.policies import policy_named
-from k8sdns.authorities.upstream.query import PASSED_ON, query_of
+from k8sdns.authorities.upstream.query import PASSED_ON, Query, our_opt, query_of
 from k8sdns.authorities.upstream.upstream import Surroundings, TransportSettings, Upstream
 from k8sdns.errors import Refused, ServerFailure
 from k8sdns.interfaces import IRemoteAuthority, IUpstreams
 from k8sdns.metrics import (
     FORWARD_HEALTHCHECK_BROKEN,
     FORWARD_REJECTS,
-    FORWARD_REQUESTS,
     PROXY_DURATION,
     PROXY_HEALTHCHECK_FAILURES,
     Metrics,
@@ -129,7 +128,6 @@ class Forward(Authority):
         self._excepted = names.ZoneMap((zone, True) for zone in settings.excepted)
         self._flights: dict[Hashable, Flight] = {}
         self._durations = metrics.histogram(PROXY_DURATION)
-        self._requests = metrics.counter(FORWARD_REQUESTS)
         self._rejects = metrics.counter(FORWARD_REJECTS)
         self._broken = metrics.counter(FORWARD_HEALTHCHECK_BROKEN)
         self._probe_failures = metrics.counter(PROXY_HEALTHCHECK_FAILURES)
@@ -153,34 +151,38 @@ class Forward(Authority):
 
     def answer(self, question: Question) -> Answer | Deferred[Answer | None] | None:
         """Forward `question`; None for a name that is not under our zone."""
+        return self._forwarded(question, question.flags & PASSED_ON)
+
+    def validated(self, question: Question) -> Answer | Deferred[Answer | None] | None:
+        """Answer as `answer` does, but with AD set towards upstreams, for the cache's sake."""
+        return self._forwarded(question, question.flags & PASSED_ON | AD)
+
+    def _forwarded(self, question: Question, flags: int) -> Answer | Deferred[Answer | None] | None:
         qname = question.qname
         zone = self.settings.zone
         if zone != names.ROOT and not names.is_subdomain(qname, zone):
             return None
         if self._excepted and qname != zone and self._excepted.find(qname) is not None:
             return None
+        settings = self.settings
         edns = question.edns
-        over_stream = self._wants_stream(question)
-        key = (
-            qname, question.qtype, question.qclass, question.flags & PASSED_ON, over_stream,
-            edns is not None and edns.do, question.upstream_options,
-        )  # fmt: skip
-        waiter: Deferred[Answer | None] = Deferred()
-        if self.settings.max_concurrent and self.in_flight >= self.settings.max_concurrent:
+        do = edns is not None and edns.do
+        over_stream = settings.force_tcp or (question.is_stream and not settings.prefer_udp)
+        options = question.upstream_options
+        key = (qname, question.qtype, question.qclass, flags, over_stream, do, options)
+        if settings.max_concurrent and self.in_flight >= settings.max_concurrent:
             self._reject()
+        waiter: Deferred[Answer | None] = Deferred()
         self.in_flight += 1
         flight = self._flights.get(key)
         if flight is not None:
             flight.waiters.append(waiter)
         else:
-            flight = self._flights[key] = Flight(self, key, query_of(question), over_stream)
+            query = Query(question.wire, flags, our_opt(do, options))
+            flight = self._flights[key] = Flight(self, key, query, over_stream)
             flight.waiters.append(waiter)
             flight.go_on()
         return waiter
-
-    def _wants_stream(self, question: Question) -> bool:
-        settings = self.settings
-        return settings.force_tcp or (question.is_stream and not settings.prefer_udp)
 
     def _reject(self) -> None:
         self._rejects.add()
@@ -198,14 +200,12 @@ class Forward(Authority):
 
     def saw_reply(self, attempt: Attempt, answer: Answer) -> None:
         """Count a reply."""
-        to = attempt.upstream.name
         rcode = records.RCODE_NAMES.get(answer.rcode) or str(answer.rcode)
-        self._requests.add(to)
-        self._durations.observe(attempt.elapsed, self.word, to, rcode)
+        self._durations.observe(attempt.elapsed, self.word, attempt.upstream.name, rcode)
 
     def saw_failure(self, member: Member) -> None:
         """Count an attempt without a reply, and look after its upstream."""
-        self._requests.add(member.upstream.name)
+        member.upstream.failures += 1
         member.health.failed()
 
     def landed(self, key: Hashable, waiters: int) -> None:

@@ -114,6 +114,8 @@ class ForwardService(Service):
         mismatches = datagrams.mismatches + upstream.mismatches
         counter = metrics.counter
         self._add(upstream, "bad", mismatches, counter(table.UPSTREAM_MISMATCHES), to)
+        if word == "forward":
+            self._add(upstream, "failed", upstream.failures, counter(table.FORWARD_REQUESTS), to)
         self._add(upstream, "late", upstream.timeouts, counter(table.UPSTREAM_TIMEOUTS), to)
 
     def _add(self, whose: object, what: str, value: int, counts: Counts, *labels: str) -> None:
@@ -129,12 +131,15 @@ def count_legacy(metrics: Metrics) -> None:
     """Fill the metrics that go by the names of CoreDNS before 1.11 from those of today."""
     durations = metrics.histogram(table.PROXY_DURATION)
     legacy = metrics.histogram(table.FORWARD_DURATION)
+    requests = metrics.counter(table.FORWARD_REQUESTS)
     responses = metrics.counter(table.FORWARD_RESPONSES)
     for (word, to, rcode), counts in durations.counts.items():
         if word == "forward":
             legacy.counts[to, rcode] = counts
             legacy.sums[to, rcode] = durations.sums[word, to, rcode]
-            responses[to, rcode] = sum(counts)
+            replies = sum(counts)
+            requests.add(to, by=replies - responses[to, rcode])
+            responses[to, rcode] = replies
     failures = metrics.counter(table.FORWARD_HEALTHCHECK_FAILURES)
     for (word, to), count in metrics.counter(table.PROXY_HEALTHCHECK_FAILURES).items():
         if word == "forward":

@@ -59,6 +59,9 @@ class CachedAuthority(Authority):
         self._tallies = tallies
         self._tag = store.tag_of(remote) << 32
         self._is_everywhere = names.ROOT in settings.zones
+        self._ask: Callable[[Question], Asked] = getattr(remote, "validated", None) or (
+            lambda question: remote.answer(_validated(question))
+        )
         self._verifications = Verifications(clock, settings.stale.timeout)
 
     @property
@@ -95,7 +98,7 @@ class CachedAuthority(Authority):
         """Ask the remote authority; None is "not mine" and no miss."""
         if question.flags & OPCODE_BITS or not self._caches(question.qname):
             return self._remote.answer(question)
-        answered = self._remote.answer(_validated(question))
+        answered = self._ask(question)
         if answered is None:
             return None
         if isinstance(answered, Deferred):
@@ -190,7 +193,7 @@ class CachedAuthority(Authority):
 
     def _ask_again(self, question: Question) -> Deferred[Answer | None]:
         try:
-            answered = self._remote.answer(_validated(question))
+            answered = self._ask(question)
         except Exception:  # noqa: BLE001 - handed on as the Deferred's failure
             failed: Deferred[Answer | None] = Deferred()
             failed.errback(Failure())

@@ -19,14 +19,20 @@ STALE_NXDOMAIN = extended_error(19)  # RFC 8914 §4.20
 
 def in_pieces(body: bytes, places: tuple[int, ...]) -> tuple[bytes, ...]:
     """Return the octets between the TTLs; joined with a TTL they are the body again."""
-    starts = (0, *(place + 4 for place in places))
-    ends = (*places, len(body))
-    return tuple(body[start:end] for start, end in zip(starts, ends, strict=True))
+    pieces = []
+    start = 0
+    for place in places:
+        pieces.append(body[start:place])
+        start = place + 4
+    pieces.append(body[start:])
+    return tuple(pieces)
 
 
 def with_ttl(rendered: Rendered, pieces: tuple[bytes, ...], ttl: int) -> Rendered:
     """Return `rendered` with the same TTL in every record."""
-    return rendered._replace(body=ttl.to_bytes(4, "big").join(pieces), echoes_case=False)
+    qname, counts, counts_with_opt, _body, ends, sections, _echoes, span = rendered
+    body = ttl.to_bytes(4, "big").join(pieces)
+    return Rendered(qname, counts, counts_with_opt, body, ends, sections, False, span)
 
 
 class Entry:

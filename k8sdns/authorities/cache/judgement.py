@@ -16,6 +16,7 @@ from k8sdns.authorities.cache.settings import CacheSettings
 
 BASE_SECONDS = 5  # of answers that bring no TTL of their own
 _OWNER_IS_QNAME = b"\xc0\x0c"
+_SIMPLE = TC | 0xF  # flags that are all clear in the usual answer
 _LARGEST_TTL = 0x7FFFFFFF
 
 
@@ -57,6 +58,8 @@ def _class_of(
 ) -> tuple[Keep, bool]:
     """Return the class, and whether the TTL is the short one whatever the records say."""
     answers, authorities, additionals = rendered.sections
+    if answers and answer.flags & _SIMPLE == 0 and _is_direct(question, rendered, places):
+        return Keep.SUCCESS, False
     if answer.flags & TC or question.qtype in (records.AXFR, records.IXFR):
         return Keep.NOT, False
     if answer.rcode in (records.SERVFAIL, records.NOTIMP):
@@ -90,13 +93,16 @@ def _least_ttl(body: bytes, places: Sequence[int], most: int) -> int:
     return least
 
 
+def _is_direct(question: Question, rendered: Rendered, places: Sequence[int]) -> bool:
+    """Tell by its octets that the first record is of the name and type that were asked."""
+    head = rendered.body[:4]
+    return places[0] == 6 and head == _OWNER_IS_QNAME + question.qtype.to_bytes(2, "big")
+
+
 def _answers(question: Question, answer: Answer, rendered: Rendered, places: Sequence[int]) -> bool:
     """Tell whether the answer section ends in what was asked, through whatever aliases."""
     qtype = question.qtype
-    body = rendered.body
-    if qtype == records.ANY:
-        return True
-    if places[0] == 6 and body[:2] == _OWNER_IS_QNAME and body[2:4] == qtype.to_bytes(2, "big"):
+    if qtype == records.ANY or _is_direct(question, rendered, places):
         return True
     found: dict[tuple[bytes, int], records.Record] = {}
     for record in answer.answer:

@@ -59,6 +59,11 @@ def query_of(question: Question) -> Query:
     return Query(question.wire, question.flags & PASSED_ON, opt)
 
 
+_OUR_OPT = tuple(edns.opt(edns.DEFAULT_PAYLOAD, do=do) for do in (False, True))
+
+
 def our_opt(do: bool = False, options: tuple[tuple[int, bytes], ...] = ()) -> bytes:
     """Return the OPT record that we send upstreams."""
-    return edns.opt(edns.DEFAULT_PAYLOAD, do=do, options=options)
+    if options:
+        return edns.opt(edns.DEFAULT_PAYLOAD, do=do, options=options)
+    return _OUR_OPT[do]

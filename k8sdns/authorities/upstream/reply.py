@@ -90,35 +90,43 @@ def _spliced(message: bytes, wire: bytes) -> Answer | None:
     opt = None
     size = len(message)
     for index in range(total):
-        begins_with_pointer = message[at] >= 0xC0
-        at = _end_of_name(message, at, names)
+        first = message[at]
+        begins_with_pointer = first >= 0xC0
+        if begins_with_pointer and (first & 0x3F) << 8 | message[at + 1] in names:
+            at += 2  # the usual owner: a pointer to a place that is known to hold a name
+        else:
+            at = _end_of_name(message, at, names)
         rtype, rclass, ttl, length = _RR_TAIL.unpack_from(message, at)
         if rtype == records.OPT:
-            if index != total - 1 or message[at - 1] or begins_with_pointer:
-                return None
-            opt = edns.from_record(rclass, ttl, message[at + 10 : at + 10 + length])
-            if ttl >> 24 or at + 10 + length > size:
-                return None  # a 12-bit RCODE, or cut short: the long way knows
+            is_odd = index != total - 1 or message[at - 1] or begins_with_pointer
+            if is_odd or ttl >> 24 or at + 10 + length > size:
+                return None  # not last, a 12-bit RCODE, or cut short: the long way knows
+            if length:
+                opt = edns.from_record(rclass, ttl, message[at + 10 : at + 10 + length])
+            additionals -= 1
             break
         ttl_places.append(at + 4 - start)
         at += 10
         end = at + length
         if end > size:
             raise WireError("rdata runs past the end of the message")
-        _check_rdata(message, at, end, rtype, names)
+        octets = _ADDRESS_OCTETS.get(rtype)
+        if octets is None:
+            if rtype in _NAMES_IN_RDATA:
+                _check_rdata(message, at, end, rtype, names)
+        elif octets != length:
+            raise WireError("an address has the wrong length")
+        elif begins_with_pointer and index < answers:
+            _extend(movable, index)
         at = end
         ends.append(at - start)
-        if index < answers and rtype in (1, 28) and begins_with_pointer:
-            _extend(movable, index)
-    body_end = start + (ends[-1] if ends else 0)
-    counts = (answers, authorities, additionals - (opt is not None))
     rendered = Rendered(
         wire[:-4].lower(),
-        _COUNTS.pack(1, *counts),
-        _COUNTS.pack(1, counts[0], counts[1], counts[2] + 1),
-        message[start:body_end],
+        _COUNTS.pack(1, answers, authorities, additionals),
+        _COUNTS.pack(1, answers, authorities, additionals + 1),
+        message[start : start + ends[-1]] if ends else b"",
         tuple(ends),
-        counts,
+        (answers, authorities, additionals),
         False,
         _span(movable, ends, start, names),
     )
@@ -187,14 +195,8 @@ def _end_of_name(message: bytes, at: int, names: dict[int, int]) -> int:
 
 
 def _check_rdata(message: bytes, at: int, end: int, rtype: int, names: dict[int, int]) -> None:
-    """Raise WireError where an independent reader would trip over rdata of a common type."""
-    place = _NAMES_IN_RDATA.get(rtype)
-    if place is None:
-        octets = _ADDRESS_OCTETS.get(rtype)
-        if octets is not None and at + octets != end:
-            raise WireError("an address has the wrong length")
-        return
-    head, count = place
+    """Raise WireError where an independent reader would trip over the names inside rdata."""
+    head, count = _NAMES_IN_RDATA[rtype]
     at += head
     for _ in range(count):
         if at >= end:

@@ -78,7 +78,8 @@ class DatagramSocket:
                 self._refused(error)
                 return
             self._take(message)
-            if self._socket is None:
+            # Nothing more is due: a further read would only raise.
+            if not self.in_flight or self._socket is None:
                 return
 
     def _take(self, message: bytes) -> None:

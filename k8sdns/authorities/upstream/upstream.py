@@ -48,6 +48,7 @@ class Upstream:
         self.name = str(destination)
         self.now: Callable[[], float] = around.clock.seconds
         self.timeouts = 0
+        self.failures = 0  # attempts without a reply, of those that clients waited for
         self.mismatches = 0
         self.waitlist = Waitlist(around.clock, settings.read_timeout)
         self.datagrams = DatagramPool(
