@@ -30,7 +30,7 @@ class Reloads:
     """The one who reloads in a process.
 
     `check` makes a plan of a text, `exchange` (a coroutine) makes a plan run; both may raise, and
-    then nothing has changed.
+    then nothing has changed. `afterwards` is called, each of it, when a reload has worked.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Reloads:
         self.running_hash = self._hash_of(plan.source)
         self._tried_hash = self.running_hash
         self._complained_of = ""
+        self.afterwards: list[Callable[[], object]] = []
 
     def _hash_of(self, source: CorefileText) -> str:
         """Return the SHA-512 of what a text says, imports and variables put in."""
@@ -125,6 +126,8 @@ class Reloads:
             self._fail(error)
             return
         log.info("Reloading complete")
+        for call in self.afterwards:
+            call()
 
     def _fail(self, error: Exception) -> None:
         self._failed.add()

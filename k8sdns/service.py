@@ -27,7 +27,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger
 from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]
 
-from k8sdns import logs
+from k8sdns import collecting, logs
 from k8sdns.drain import GRACE, Drain
 from k8sdns.errors import ConfigurationError
 from k8sdns.options import OUR_LINES, Options, Plan, log_our_lines, version_lines
@@ -45,7 +45,8 @@ class Assembled(Protocol):
     """
 
     reloads: Any
-    """Has `reload()`, which reads the Corefile again; None where there is nothing to read."""
+    """Has `reload()`, which reads the Corefile again, and `afterwards`, a list of what to call when
+    that worked; None where there is nothing to read."""
 
     def privileged_start(self) -> None:
         """Bind every socket, still as root.
@@ -113,11 +114,13 @@ class DNSService(MultiService):
         super().startService()  # type: ignore[no-untyped-call]
         if self._owns_process:
             reload_on_signals(self._reactor, self.reload)
+            if assembled.reloads is not None:
+                assembled.reloads.afterwards.append(collecting.settle)
         started = assembled.start()
         if started is None:
-            self._greet()
+            self._serving()
         else:
-            started.addCallbacks(lambda _: self._greet(), self._could_not_start)
+            started.addCallbacks(lambda _: self._serving(), self._could_not_start)
 
     def reload(self) -> None:
         """Read the Corefile again and serve what it says, changed or not; what fails is logged."""
@@ -136,6 +139,11 @@ class DNSService(MultiService):
         assembled.privileged_start()
         self._assembled = assembled
         return assembled
+
+    def _serving(self) -> None:
+        self._greet()
+        if self._owns_process:
+            collecting.settle()
 
     def _greet(self) -> None:
         if not self._quiet:

@@ -35,6 +35,8 @@ def dump(corefile, *, environ):
 
 
 class Echo:
+    reloads = None
+
     def __init__(self, plan, reactor, halt):
         self.plan, self.reactor, self.halt = plan, reactor, halt
         self.ports, self.asked_at, self.loops = [], None, []

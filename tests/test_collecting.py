@@ -1,0 +1,46 @@
+"""The collector leaves alone what lives as long as the process, and frees what a reload left."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from k8sdns import collecting
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+class Node:
+    """Something in a cycle."""
+
+    def __init__(self):
+        self.itself = self
+
+
+def alive():
+    return sum(isinstance(each, Node) for each in gc.get_objects())
+
+
+def test_what_lives_is_not_looked_at_again():
+    kept = Node()
+    collecting.settle()
+    assert gc.get_freeze_count() > 1000
+    assert alive() == 0
+    assert kept.itself is kept
+    assert gc.get_threshold() == collecting.THRESHOLDS
+
+
+def test_what_was_frozen_is_freed_by_the_next_settling_once_nobody_wants_it():
+    kept = Node()
+    collecting.settle()
+    del kept
+    assert collecting.settle() >= 1
+    gc.unfreeze()
+    assert alive() == 0
