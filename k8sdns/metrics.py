@@ -121,6 +121,12 @@ DNS_RESPONSES = Metric(
     "Replies by RCODE and by the directive that made them.",
     (*_SERVED_LABELS, "rcode", "plugin"),
 )
+AUTOPATH_SUCCESSES = Metric(
+    "coredns_autopath_success_total",
+    "counter",
+    "Queries that were answered along a client's search list.",
+    ("server",),
+)
 HTTPS_RESPONSES = Metric(
     "coredns_dns_https_responses_total",
     "counter",

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple
 
+from k8sdns import names
 from k8sdns.authorities.upstream.destination import Destination
 
+MAX_SEARCH = 32  # domains of a search list; Kubernetes allows as many
 MAX_OCTETS = 65536  # of a file; what is longer is none
 _LIMITS = {"timeout": 30, "attempts": 5}  # the resolver library's own caps
 
@@ -22,6 +26,7 @@ class ResolvConf(NamedTuple):
     timeout: int | None = None
     attempts: int | None = None
     rotate: bool = False
+    search: tuple[bytes, ...] = ()  # wire names, in lower case
 
 
 def parse(text: str) -> ResolvConf:
@@ -32,6 +37,7 @@ def parse(text: str) -> ResolvConf:
     servers: dict[Destination, None] = {}
     options: dict[str, int] = {}
     rotate = False
+    search: tuple[bytes, ...] = ()
     for line in text.splitlines():
         words = line.split()
         if len(words) < 2 or words[0][0] in "#;":
@@ -41,7 +47,17 @@ def parse(text: str) -> ResolvConf:
         elif words[0] == "options":
             rotate = rotate or "rotate" in words
             options.update(_numbers(words[1:]))
-    return ResolvConf(tuple(servers), options.get("timeout"), options.get("attempts"), rotate)
+        elif words[0] in {"search", "domain"}:
+            search = tuple(_domains(words[1:]))  # of several lines the last one counts
+    return ResolvConf(
+        tuple(servers), options.get("timeout"), options.get("attempts"), rotate, search
+    )
+
+
+def _domains(words: Iterable[str]) -> Iterable[bytes]:
+    for word in islice(words, MAX_SEARCH):
+        with suppress(names.BadName):
+            yield names.from_text(word)
 
 
 def _server(text: str) -> Iterable[Destination]:
