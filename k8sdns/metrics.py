@@ -127,6 +127,12 @@ AUTOPATH_SUCCESSES = Metric(
     "Queries that were answered along a client's search list.",
     ("server",),
 )
+DNS64_TRANSLATED = Metric(
+    "coredns_dns64_requests_translated_total",
+    "counter",
+    "Queries answered with addresses made from IPv4 ones.",
+    ("server",),
+)
 HTTPS_RESPONSES = Metric(
     "coredns_dns_https_responses_total",
     "counter",
