@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from k8sdns import directives, plan as plans
 from k8sdns.corefile.directive import Directive
 from k8sdns.corefile.dump import as_json
+from k8sdns.corefile.parser import Corefile
 from k8sdns.corefile.source import CorefileText
 from k8sdns.interfaces import IGate, ILeaving, IReadiness, IRefusalObserver, IStreamSecurity
 from k8sdns.metrics import HTTPS_RESPONSES, Metrics
@@ -24,12 +25,13 @@ from k8sdns.plan import Plan, PlannedBlock
 from k8sdns.reloading import Reloads
 from k8sdns.running import Generation, Running
 from k8sdns.server.carried import Share
-from k8sdns.server.draft import ALONE, WORKER, BlockDraft, Context
+from k8sdns.server.draft import ALONE, PARENT, WORKER, BlockDraft, Context
 from k8sdns.server.listeners import ListenKey
 from k8sdns.server.router import Route, Router
 from k8sdns.server.server import Server
 from k8sdns.server.stream import StreamLimits, Streams
 from k8sdns.web.doh import MAX_CONNECTIONS, DohFactory
+from k8sdns.workers.supervisor import Supervisor, WorkersReadiness
 
 log = Logger()
 
@@ -38,6 +40,12 @@ def check(corefile: CorefileText, *, default_port: int, environ: Mapping[str, st
     """Parse and validate everything; raises ConfigurationError. Opens and starts nothing."""
     found = directives.discovered()
     return plans.plan(corefile, found, default_port=default_port, environ=environ)
+
+
+def understood(corefile: Corefile, source: CorefileText, *, default_port: int, folder: str) -> Plan:
+    """Return the plan of a Corefile that another process of this server has parsed."""
+    found = directives.discovered()
+    return plans.planned(corefile, source, found, default_port=default_port, folder=folder)
 
 
 def dump(corefile: CorefileText, *, environ: Mapping[str, str]) -> str:
@@ -50,13 +58,18 @@ def words() -> Sequence[str]:
     return sorted(directives.discovered())
 
 
-def build(plan: Plan, reactor: Any, halt: Callable[[str], None]) -> Running:
-    """Return what serves `plan`; nothing is opened yet."""
+def build(plan: Plan, reactor: Any, halt: Callable[[str], None]) -> Running | Supervisor:
+    """Return what serves `plan`, with one process or several; nothing is opened yet."""
     metrics = Metrics()
+    readiness = WorkersReadiness()
+    things = (readiness,) if plan.processes > 1 else ()
+    role = PARENT if plan.processes > 1 else ALONE
 
     def generator(wanted: Plan) -> Callable[[Share], Generation]:
         def make(share: Share) -> Generation:
-            context = Context(reactor, reactor, metrics, share, halt, wanted, reloads)
+            context = Context(
+                reactor, reactor, metrics, share, halt, wanted, reloads, role, things=things
+            )
             return generate(wanted, context)
 
         return make
@@ -65,11 +78,17 @@ def build(plan: Plan, reactor: Any, halt: Callable[[str], None]) -> Running:
         return check(source, default_port=plan.default_port, environ=os.environ)
 
     async def exchange(wanted: Plan) -> None:
-        await running.reload(generator(wanted))
+        if isinstance(built, Supervisor):
+            await built.reload(wanted)
+        else:
+            await built.reload(generator(wanted))
 
     reloads = Reloads(plan, os.environ, recheck, exchange, metrics)
     running = Running(reactor, metrics, generator(plan), reloads)
-    return running
+    built: Running | Supervisor = running
+    if role == PARENT:
+        built = Supervisor(plan, reactor, metrics, running, generator, readiness, halt)
+    return built
 
 
 def generate(plan: Plan, context: Context) -> Generation:

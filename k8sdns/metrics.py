@@ -219,6 +219,14 @@ STORE_SNAPSHOT_AGE = Metric(
     "Age of the copy that is served from; 0 while the API server's own objects are.",
 )
 
+WORKERS = Metric("k8sdns_workers", "gauge", "Worker processes that answer queries.")
+WORKER_RESTARTS = Metric(
+    "k8sdns_worker_restarts_total",
+    "counter",
+    "Processes of this server that were replaced, by their role and by what became of them.",
+    ("role", "reason"),
+)
+
 FORWARD_HEALTHCHECK_BROKEN = Metric(
     "coredns_forward_healthcheck_broken_total",
     "counter",

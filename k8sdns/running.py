@@ -96,14 +96,20 @@ class Running:
             await maybeDeferred(service.startService)
         await gatherResults([gate.opened() for gate in generation.gates])
 
+    @property
+    def asked(self) -> int:
+        """How many queries came so far."""
+        asked = self._asked_before
+        if self._current is not None:
+            asked += sum(server.asked for server, _ in self._current.servers.values())
+        return asked
+
     def last_asked_at(self) -> float | None:
         """Return when the last question came, by the reactor's clock; None: never.
 
         Known to the moment of the last call: the hot path only counts.
         """
-        asked = self._asked_before
-        if self._current is not None:
-            asked += sum(server.asked for server, _ in self._current.servers.values())
+        asked = self.asked
         if asked != self._seen[0]:
             self._seen = (asked, self._reactor.seconds())
         return self._seen[1]

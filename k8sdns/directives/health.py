@@ -38,4 +38,6 @@ def install(settings: Settings, block: BlockDraft) -> None:
         block.add(Lameduck(settings.lameduck, context.clock))
 
 
-DIRECTIVE = Directive("health", Settings, install=install, summary="The health page of probes.")
+DIRECTIVE = Directive(
+    "health", Settings, install=install, roles=("parent",), summary="The health page of probes."
+)

@@ -39,5 +39,10 @@ def connect(settings: Settings, block: BlockDraft) -> None:
 
 
 DIRECTIVE = Directive(
-    "ready", Settings, install=None, connect=connect, summary="The readiness page of probes."
+    "ready",
+    Settings,
+    install=None,
+    connect=connect,
+    roles=("parent",),
+    summary="The readiness page of probes.",
 )

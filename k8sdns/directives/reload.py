@@ -86,5 +86,9 @@ def install(settings: Settings, block: BlockDraft) -> None:
 
 
 DIRECTIVE = Directive(
-    "reload", Settings, install=install, summary="Serve a changed Corefile without a restart."
+    "reload",
+    Settings,
+    install=install,
+    roles=("parent",),
+    summary="Serve a changed Corefile without a restart.",
 )

@@ -1,0 +1,201 @@
+"""A child process as its parent sees it, and the one who sees to it that it is there.
+
+Owns starting, watching, replacing and ending. Refuses to know what children do.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+import k8sdns
+from k8sdns.errors import ConfigurationError
+from k8sdns.metrics import WORKER_RESTARTS, Metrics
+from k8sdns.workers.control import (
+    Channel,
+    ChannelFactory,
+    Joined,
+    Order,
+    Prepare,
+    Prepared,
+    Refused,
+    Report,
+    Stop,
+)
+from k8sdns.workers.silence import Silence
+
+log = Logger()
+
+CONTROL: Final = 3  # the descriptor of a child's end of the channel
+MODULE: Final = "k8sdns.child"
+FIRST_PAUSE: Final = 0.1  # seconds before a child that died young is replaced; doubles
+LONGEST_PAUSE: Final = 10.0
+YOUNG: Final = 5.0  # seconds
+STOPS_WITHIN: Final = 3.0  # seconds
+
+
+class Child(ProcessProtocol):
+    """One process, from its start to its end."""
+
+    def __init__(
+        self, heard: Callable[[Report], None], ended: Callable[[Child, str], None]
+    ) -> None:
+        self.channel = Channel(True, self._hear, lambda: None)
+        self.silence = Silence()
+        self.is_serving = False
+        self.pid = 0
+        self._heard = heard
+        self._ended = ended
+        self._process: Any = None
+        self._reason = "died"
+        self._joining: deque[socket.socket] = deque()
+        self._agreements: dict[int, Deferred[None]] = {}
+
+    def spawn(self, reactor: Any, role: str) -> None:
+        """Start the process."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with ours, theirs, open(os.devnull, "rb") as nothing:
+            self._process = reactor.spawnProcess(
+                self,
+                sys.executable,
+                [sys.executable, "-P", "-m", MODULE, role],
+                env=_environment(),
+                childFDs={0: nothing.fileno(), 1: 1, 2: 2, CONTROL: theirs.fileno()},
+            )
+            self.pid = self._process.pid
+            factory = ChannelFactory(self.channel)
+            reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)
+
+    def join(self, end: socket.socket, order: Order) -> None:
+        """Give the process an end of a connection; ours is closed once it has it."""
+        self._joining.append(end)
+        self.channel.say(order, [end.fileno()])
+
+    def agree(self, order: Prepare, descriptors: Sequence[int]) -> Deferred[None]:
+        """Have the process prepare; fails with ConfigurationError where it cannot."""
+        agreement = self._agreements[order.number] = Deferred()
+        self.channel.say(order, descriptors)
+        return agreement
+
+    def _hear(self, report: Report) -> None:
+        self.silence.broken()
+        if isinstance(report, Joined):
+            self._joining.popleft().close()
+        elif isinstance(report, Prepared):
+            self._agreements.pop(report.number).callback(None)
+        elif isinstance(report, Refused):
+            self._agreements.pop(report.number).errback(ConfigurationError(report.message))
+        else:
+            self._heard(report)
+
+    def kill(self, reason: str = "stopped") -> None:
+        """End the process whatever it does."""
+        self._reason = reason
+        self._process.signalProcess(signal.SIGKILL)
+
+    def processEnded(self, _reason: Failure) -> None:
+        """Called when the process is no more."""
+        for end in self._joining:
+            end.close()
+        agreements, self._agreements = self._agreements, {}
+        for agreement in agreements.values():
+            agreement.errback(ConfigurationError("a worker ended while it prepared"))
+        self._ended(self, self._reason)
+
+
+def _environment() -> dict[str, str]:
+    """Let the child find this very package, however it was found here; not what lies around."""
+    places = [str(Path(k8sdns.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+
+
+class Keeper:
+    """Keeps one child of a role; tells `born(keeper)`, `heard(keeper, report)`, `gone(keeper)`."""
+
+    def __init__(
+        self,
+        role: str,
+        number: int,
+        reactor: Any,
+        metrics: Metrics,
+        born: Callable[[Keeper], None],
+        heard: Callable[[Keeper, Report], None],
+        gone: Callable[[Keeper], None],
+    ) -> None:
+        self.role = role
+        self.number = number
+        self.asked = 0  # by those that were there before
+        self.child: Child | None = None
+        self._reactor = reactor
+        self._restarts = metrics.counter(WORKER_RESTARTS)
+        self._born, self._heard, self._gone = born, heard, gone
+        self._pause = 0.0
+        self._began = 0.0
+        self._again: IDelayedCall | None = None
+        self._stopped: Deferred[None] | None = None
+
+    def __str__(self) -> str:
+        return self.role if self.role != "worker" else f"worker {self.number + 1}"
+
+    def start(self) -> None:
+        """Have a child."""
+        self._again = None
+        self._began = self._reactor.seconds()
+        child = Child(lambda report: self._heard(self, report), self._ended)
+        child.spawn(self._reactor, self.role)
+        self.child = child
+        self._born(self)
+
+    def say(self, order: Order, descriptors: Sequence[int] = ()) -> None:
+        """Tell the child, if there is one."""
+        if self.child is not None:
+            self.child.channel.say(order, descriptors)
+
+    def look(self) -> None:
+        """Give the child up if it has been silent for too long."""
+        child = self.child
+        if child is not None and child.silence.is_too_long(child.pid):
+            log.error("{who} (pid {pid}) hangs: it is replaced", who=str(self), pid=child.pid)
+            child.kill("hung")
+
+    def _ended(self, child: Child, reason: str) -> None:
+        self.child = None
+        self._gone(self)
+        if self._stopped is not None:
+            self._stopped.callback(None)
+            return
+        self._restarts.add(self.role, reason)
+        lived = self._reactor.seconds() - self._began
+        pause = min(max(FIRST_PAUSE, self._pause * 2), LONGEST_PAUSE) if lived < YOUNG else 0.0
+        self._pause = pause
+        log.error(
+            "{who} (pid {pid}) {reason} after {lived:.1f} s; the next one comes in {pause:.1f} s",
+            who=str(self), pid=child.pid, reason=reason, lived=lived, pause=pause,
+        )  # fmt: skip
+        self._again = self._reactor.callLater(pause, self.start)
+
+    def stop(self) -> Deferred[None]:
+        """Have no child any more; fires when it is gone."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        child = self.child
+        if child is None:
+            return succeed(None)
+        self._stopped = Deferred()
+        child.channel.say(Stop())
+        late = self._reactor.callLater(STOPS_WITHIN, child.kill)
+        return self._stopped.addCallback(lambda _: late.active() and late.cancel())
