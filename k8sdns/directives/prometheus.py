@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from k8sdns import names
 from k8sdns.corefile import kinds
-from k8sdns.corefile.settings import Directive, argument, flag
+from k8sdns.corefile.settings import Directive, argument, flag, option
+from k8sdns.errors import ConfigurationError
 from k8sdns.interfaces import IRouting
 from k8sdns.server import sockets
-from k8sdns.server.draft import BlockDraft
+from k8sdns.server.draft import WORKER, BlockDraft, Context
+from k8sdns.server.tls import StreamSecurity, TlsFiles
+from k8sdns.web import webconfig
 from k8sdns.web.queries import QueryObserver, QueryTable
-from k8sdns.web.sites import Placed, listener_at
+from k8sdns.web.sites import Placed, WebListener, listener_at
 
 if TYPE_CHECKING:
     from k8sdns.metrics import Labels
@@ -35,11 +38,11 @@ class Settings:
         kinds.listen(), default=kinds.Listen("localhost", 9153), help="Where to listen."
     )
     runtime_metrics: bool = flag(help="Show the Python runtime's metrics, too.")
-
-    REFUSED: ClassVar = {
-        "tls": "is not read: to serve metrics over TLS, give `prometheus` a Twisted endpoint, "
-        "ssl:9153:privateKey=KEY:certKey=CERTIFICATE",
-    }
+    tls: str = option(
+        kinds.path("FILE"),
+        default="",
+        help="Speak TLS, as a web configuration file of Prometheus's exporters says.",
+    )
 
 
 def connect(settings: Settings, block: BlockDraft) -> None:
@@ -57,14 +60,37 @@ def connect(settings: Settings, block: BlockDraft) -> None:
     metrics = context.metrics
     metrics.begin()
     build_info(metrics)
-    table = context.share.take(("query table",), lambda: QueryTable(metrics))
+    table = context.share.take(("query table",), lambda: _table(context))
     enabled = context.share.take(("plugins enabled",), lambda: Enabled(metrics))
     view = next((each.name for each in block.all(IRouting)), "")
     block.add(QueryObserver(table, view))
     block.add(EnabledWhileRunning(enabled, _enabled(block, view)))
-    listener = listener_at(settings.address, context, sockets.open_streams)
+    listener = _listener(settings, context)
     page = MetricsPage(metrics, table, context.reactor, with_runtime=settings.runtime_metrics)
     block.add(Placed(listener, {PATH: page}))
+
+
+def _listener(settings: Settings, context: Context) -> WebListener:
+    if not settings.tls:
+        return listener_at(settings.address, context, sockets.open_streams)
+    try:
+        files = TlsFiles(*webconfig.read(settings.tls))
+        # Carried with the listener: it goes on looking for new certificates.
+        security = context.share.take(
+            ("metrics tls", files), lambda: StreamSecurity(files, context.clock)
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"plugin/prometheus: {error}") from None
+    return listener_at(
+        settings.address, context, sockets.open_streams, security.secured, repr(files)
+    )
+
+
+def _table(context: Context) -> QueryTable:
+    table = QueryTable(context.metrics)
+    if context.role == WORKER:  # nobody scrapes a worker: its parent asks for what it counted
+        context.metrics.before_scrape(table.fold)
+    return table
 
 
 def _enabled(block: BlockDraft, view: str) -> Iterator[Labels]:
@@ -75,5 +101,10 @@ def _enabled(block: BlockDraft, view: str) -> Iterator[Labels]:
 
 
 DIRECTIVE = Directive(
-    "prometheus", Settings, install=None, connect=connect, summary="Metrics for Prometheus."
+    "prometheus",
+    Settings,
+    install=None,
+    connect=connect,
+    roles=("worker", "parent"),
+    summary="Metrics for Prometheus.",
 )

@@ -32,6 +32,7 @@ TIMEOUT: Final = 5.0  # seconds that a connection may say nothing (CoreDNS's, to
 MAX_CONNECTIONS: Final = 64  # of one listener; beyond it the oldest is dropped
 
 OpenStreams = Callable[[str, int], "list[socket.socket]"]
+Secured = Callable[[Any], Any]  # takes a factory, and returns one that is the same inside TLS
 
 
 class PlainRequest(Request):
@@ -87,6 +88,10 @@ class PageSite(Site):
 
     def stopFactory(self) -> None:
         """Nothing was started."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """Under TLS, speak what `Channel` does: no HTTP/2 (RFC 7301)."""
+        return [b"http/1.1"]
 
     def log(self, request: Any) -> None:
         """Probes and scrapes are not worth a line each."""
@@ -156,12 +161,19 @@ class WebListener(Service):
     failure to listen is logged, and the next reload tries again.
     """
 
-    def __init__(self, listen: Listen, reactor: Any, open_streams: OpenStreams) -> None:
+    def __init__(
+        self,
+        listen: Listen,
+        reactor: Any,
+        open_streams: OpenStreams,
+        secured: Secured | None = None,
+    ) -> None:
         self.listen = listen
         self.needed_by = ""
         self.pages = Pages()
         self.ports: list[IListeningPort] = []
         self._site = PageSite(self.pages, reactor)
+        self._factory = secured(self._site) if secured is not None else self._site
         self._reactor = reactor
         self._open_streams = open_streams
 
@@ -181,12 +193,13 @@ class WebListener(Service):
 
     async def _opened(self) -> list[IListeningPort]:
         if self.listen.endpoint and self._open_streams is not _open_nothing:
-            return [await serverFromString(self._reactor, self.listen.endpoint).listen(self._site)]
+            endpoint = serverFromString(self._reactor, self.listen.endpoint)
+            return [await endpoint.listen(self._factory)]
         ports = []
         for opened in self._open_streams(self.listen.host, self.listen.port):
             with opened:  # adopting makes a descriptor of the port's own
                 adopt = self._reactor.adoptStreamPort
-                ports.append(adopt(opened.fileno(), opened.family, self._site))
+                ports.append(adopt(opened.fileno(), opened.family, self._factory))
         return ports
 
     async def _close(self) -> None:
@@ -231,14 +244,22 @@ def _open_nothing(_host: str, _port: int) -> list[socket.socket]:
     return []
 
 
-def listener_at(listen: Listen, context: Any, open_streams: OpenStreams) -> WebListener:
+def listener_at(
+    listen: Listen,
+    context: Any,
+    open_streams: OpenStreams,
+    secured: Secured | None = None,
+    how: str = "",
+) -> WebListener:
     """Return the listener of an address, the same one for everybody and over reloads.
 
     `context` has `share`, `reactor` and `role`; `open_streams(host, port)` opens what TCP needs.
+    `how` tells one way of `secured` from another.
     """
     # The pages of a server of several processes are its parent's.
     opens = _open_nothing if context.role == "worker" else open_streams
     listener: WebListener = context.share.take(
-        ("web listener", listen), lambda: WebListener(listen, context.reactor, opens)
+        ("web listener", listen, how),
+        lambda: WebListener(listen, context.reactor, opens, secured),
     )
     return listener

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from k8sdns.metrics import table
+from k8sdns.testing.apiserver.tls import Authority
 
 ROOT = Path(__file__).parents[2]
 COREFILE = f"""
@@ -271,3 +272,41 @@ def test_metrics_stay_up_and_go_on_over_a_reload(twistd, free_port, tmp_path):
     server.wait_until(is_enabled, "the new generation")
     server.ask("a.example")
     assert value(scrape(port), "coredns_dns_requests_total", zone=".") == before + 1
+
+
+@pytest.fixture
+def web_config(tmp_path):
+    """A web configuration file, and the authority that signed its certificate."""
+    authority = Authority()
+    certificate, key = authority.issue("metrics", ["127.0.0.1"])
+    (tmp_path / "cert.pem").write_bytes(certificate)
+    (tmp_path / "key.pem").write_bytes(key)
+    path = tmp_path / "web.yml"
+    path.write_text("tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n")
+    return path, authority.ca_pem.decode()
+
+
+def test_metrics_speak_tls_where_they_are_told_to(twistd, free_port, web_config):
+    import ssl
+
+    port = free_port()
+    path, authority = web_config
+    server = twistd(
+        f"""
+        .:@PORT@ {{
+            bind 127.0.0.1
+            prometheus 127.0.0.1:{port} {{
+                tls {path}
+            }}
+            whoami
+        }}
+        """
+    )
+    server.ask("a.example")
+    trust = ssl.create_default_context(cadata=authority)
+    trust.set_alpn_protocols(["h2", "http/1.1"])  # as Prometheus and curl offer
+    url = f"https://127.0.0.1:{port}/metrics"
+    with urllib.request.urlopen(url, timeout=10, context=trust) as reply:
+        assert value(reply.read().decode(), "coredns_dns_requests_total", zone=".") >= 1
+    with pytest.raises(OSError):
+        scrape(port)
