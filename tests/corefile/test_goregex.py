@@ -115,12 +115,20 @@ def test_what_go_refuses_is_refused(pattern, message):
 
 
 ATOMS = st.sampled_from(["a", "b", "ab", "[ab]", "[^a]", ".", "(a)", "(?:b|ab)", "^", "$", "(|a)"])
+
+
+def consumes(pattern):
+    return re.fullmatch(pattern.replace("$", r"\Z"), "") is None
+
+
 PATTERNS = st.recursive(
     ATOMS,
     lambda inner: st.one_of(
-        st.tuples(inner, st.sampled_from(["*", "+", "?", "*?", "+?", "??", "{1,2}", "{2}"])).map(
-            lambda pair: f"(?:{pair[0]}){pair[1]}"
-        ),
+        # Engines differ over how often a part that may match nothing is repeated.
+        st.tuples(
+            inner.filter(consumes),
+            st.sampled_from(["*", "+", "?", "*?", "+?", "??", "{1,2}", "{2}"]),
+        ).map(lambda pair: f"(?:{pair[0]}){pair[1]}"),
         st.lists(inner, min_size=1, max_size=3).map("".join),
         st.lists(inner, min_size=2, max_size=3).map(lambda parts: f"({'|'.join(parts)})"),
     ),
