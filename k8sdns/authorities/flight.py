@@ -29,7 +29,7 @@ class Flight:
     """Asks one upstream after another; `waiters` are told the end."""
 
     __slots__ = (
-        "_at", "_down", "_failure", "_forward", "_kept", "_key", "_member", "_members",
+        "_at", "_down", "_failure", "_forward", "_is_over", "_kept", "_key", "_member", "_members",
         "_over_stream", "_query", "_started", "_tried", "waiters",
     )  # fmt: skip
 
@@ -47,6 +47,7 @@ class Flight:
         self._started = forward.now()
         self._failure: UpstreamFailure | None = None
         self._kept: Answer | None = None
+        self._is_over = False
 
     def go_on(self) -> None:
         """Ask the next upstream, or give up."""
@@ -71,6 +72,8 @@ class Flight:
 
     def ended(self, attempt: Attempt, outcome: Outcome) -> None:
         """One attempt is over."""
+        if self._is_over:
+            return
         member = self._member
         if isinstance(outcome, UpstreamFailure):
             self._failure = outcome
@@ -93,12 +96,14 @@ class Flight:
             self.fail(self._failure or ServerFailure(self._forward.settings.nobody))
 
     def _end(self, answer: Answer) -> None:
+        self._is_over = True
         self._forward.landed(self._key, len(self.waiters))
         for waiter in self.waiters:
             waiter.callback(answer)
 
     def fail(self, error: ServerFailure) -> None:
         """Tell everybody who waits that there will be no answer."""
+        self._is_over = True
         self._forward.landed(self._key, len(self.waiters))
         for waiter in self.waiters:
             waiter.errback(Failure(error))

@@ -38,6 +38,9 @@ from k8sdns.metrics import (
 TOO_MANY = 23  # Extended DNS Error: Network Error
 
 
+MAX_IN_FLIGHT = 20_000  # questions that wait, where the Corefile sets no bound
+
+
 @dataclass(frozen=True)
 class ForwardSettings:
     """What a Corefile says about one way out; times in seconds, names as wire bytes."""
@@ -49,7 +52,7 @@ class ForwardSettings:
     prefer_udp: bool = False
     max_fails: int = 2
     max_connect_attempts: int | None = None  # None: twice the number of upstreams; 0: no bound
-    max_concurrent: int = 0  # 0: no bound but the server's own
+    max_concurrent: int = 0  # 0: `MAX_IN_FLIGHT`
     failover: frozenset[int] = frozenset()
     next_rcodes: frozenset[int] = frozenset()
     next_on_nodata: bool = False
@@ -121,6 +124,7 @@ class Forward(Authority):
         self.settings = settings
         self.now: Callable[[], float] = around.clock.seconds
         self.in_flight = 0  # questions that wait
+        self._bound = settings.max_concurrent or MAX_IN_FLIGHT
         self._around = around
         self._metrics = metrics
         self._random = random or SystemRandom()
@@ -170,7 +174,7 @@ class Forward(Authority):
         over_stream = settings.force_tcp or (question.is_stream and not settings.prefer_udp)
         options = question.upstream_options
         key = (qname, question.qtype, question.qclass, flags, over_stream, do, options)
-        if settings.max_concurrent and self.in_flight >= settings.max_concurrent:
+        if self.in_flight >= self._bound:
             self._reject()
         waiter: Deferred[Answer | None] = Deferred()
         self.in_flight += 1
@@ -186,7 +190,7 @@ class Forward(Authority):
 
     def _reject(self) -> None:
         self._rejects.add()
-        raise Refused(f"concurrent queries exceeded maximum {self.settings.max_concurrent}")
+        raise Refused(f"concurrent queries exceeded maximum {self._bound}")
 
     def ordered(self) -> Sequence[Member]:
         """Return the upstreams in the order in which to ask them."""

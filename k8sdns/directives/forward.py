@@ -145,7 +145,10 @@ class Settings:
         help="How often, and with what, an upstream that failed is probed.",
     )
     max_concurrent: int = option(
-        kinds.integer(0), default=0, shown="no bound", help="Questions beyond this are refused."
+        kinds.integer(0),
+        default=0,
+        shown="20000",
+        help="Questions in flight beyond this are refused; 0: the default.",
     )
     next: tuple[int, ...] = options(
         kinds.of_text("RCODE", "the name of an RCODE", _rcode),

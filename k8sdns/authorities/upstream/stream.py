@@ -184,12 +184,16 @@ class StreamPool:
         self._connections: list[StreamConnection] = []  # that take new queries
         self._retired: list[StreamConnection] = []
         self._call: IDelayedCall | None = None
+        self._is_closed = False
 
     def __len__(self) -> int:
         return len(self._connections)
 
     def ask(self, attempt: Attempt) -> None:
         """Send the attempt's query over the emptiest connection, or a new one."""
+        if self._is_closed:
+            attempt.stream_lost("send", "the server is going away")
+            return
         connections = self._connections
         emptiest = min(connections, key=_in_flight, default=None)
         crowded = emptiest is not None and emptiest.in_flight >= CROWDED
@@ -259,7 +263,8 @@ class StreamPool:
         return bool(self._max_age_seconds) and connection.opened_at + self._max_age_seconds <= now
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, for good."""
+        self._is_closed = True
         for connection in self._connections + self._retired:
             connection.close()
         self._connections.clear()

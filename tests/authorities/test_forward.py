@@ -1,0 +1,129 @@
+"""What outlives a question: forwards that start, change their upstreams and end."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface.verify import verifyObject
+
+from k8sdns import names
+from k8sdns.answers import Question
+from k8sdns.authorities.forward import Forward, ForwardSettings
+from k8sdns.authorities.forwardservice import ForwardService
+from k8sdns.authorities.upstream.destination import Destination
+from k8sdns.authorities.upstream.randomness import Randomness
+from k8sdns.authorities.upstream.resolvconf import ResolvConf
+from k8sdns.authorities.upstream.upstream import Surroundings
+from k8sdns.errors import Refused, ServerFailure
+from k8sdns.interfaces import IRemoteAuthority, IUpstreams
+from k8sdns.metrics import Metrics
+from k8sdns.testing.conversation import reply_to
+from k8sdns.testing.network import FakeNetwork, FakeReactor
+
+FIRST, SECOND = Destination("192.0.2.1", 53), Destination("192.0.2.2", 53)
+
+
+class World:
+    def __init__(self, destinations=(FIRST,), **settings):
+        self.reactor = FakeReactor()
+        self.network = FakeNetwork(self.reactor)
+        self.metrics = Metrics()
+        self.around = Surroundings(self.reactor, self.reactor, self.network, Randomness())
+        self.settings = ForwardSettings(policy="sequential", **settings)
+        self.forward = Forward(self.settings, destinations, self.around, self.metrics)
+
+    def ask(self, name="www.example.com"):
+        asked = self.forward.answer(Question(names.from_text(name)))
+        assert isinstance(asked, Deferred)
+        outcomes = []
+        asked.addBoth(outcomes.append)
+        return outcomes
+
+    def reply(self, **what):
+        sent = self.network.sent.popleft()
+        sent.source.deliver(reply_to(sent.message, what))
+
+
+def test_it_is_what_it_says():
+    forward = World().forward
+    assert verifyObject(IRemoteAuthority, forward)
+    assert verifyObject(IUpstreams, forward)
+
+
+@pytest.mark.parametrize("force_tcp", [False, True])
+def test_the_end_fails_what_is_in_flight_and_leaves_nothing_behind(force_tcp):
+    world = World((FIRST, SECOND), force_tcp=force_tcp)
+    outcomes = world.ask()
+    world.forward.close()
+    assert isinstance(outcomes[0], Failure)
+    assert outcomes[0].check(ServerFailure)
+    world.network.sent.clear()
+    world.reactor.pump([1] * 60)
+    assert not world.network.sent, "nobody is asked after the end"
+    assert not world.network.streams
+    assert not world.reactor.readers
+    assert not world.reactor.getDelayedCalls()
+    assert world.forward.in_flight == 0
+
+
+def test_new_upstreams_are_asked_and_old_ones_may_finish():
+    world = World((FIRST,))
+    slow = world.ask("slow.example")
+    world.forward.use([SECOND])
+    fast = world.ask("fast.example")
+    assert [sent.to for sent in world.network.sent] == [FIRST, SECOND]
+    world.reply(rcode="NXDOMAIN")
+    world.reply(rcode="NXDOMAIN")
+    assert slow[0].rcode == fast[0].rcode == 3
+    world.reactor.pump([1] * 20)
+    assert not world.reactor.readers
+
+
+def test_upstreams_that_stay_keep_their_health():
+    world = World((FIRST, SECOND))
+    member = world.forward.members[1]
+    world.forward.use([SECOND])
+    assert world.forward.members == [member]
+
+
+def test_a_question_that_nobody_waits_for_any_more_ends_quietly():
+    world = World()
+    asked = world.forward.answer(Question(names.from_text("www.example.com")))
+    asked.addErrback(lambda _: None)
+    asked.cancel()
+    world.reply(rcode="NXDOMAIN")
+    assert world.forward.in_flight == 0
+
+
+def test_failures_are_no_garbage_that_twisted_complains_of():
+    world = World(max_fails=0)
+    outcomes = world.ask()
+    world.reactor.pump([0.5] * 20)
+    assert outcomes[0].check(ServerFailure)
+    del outcomes
+    gc.collect()
+
+
+def test_questions_in_flight_are_bounded_though_nobody_says_so(monkeypatch):
+    monkeypatch.setattr("k8sdns.authorities.forward.MAX_IN_FLIGHT", 3)
+    world = World()
+    for number in range(3):
+        world.ask(f"n{number}.example")
+    with pytest.raises(Refused, match="concurrent queries exceeded maximum 3"):
+        world.forward.answer(Question(names.from_text("n4.example")))
+
+
+def test_a_service_counts_from_start_to_stop_and_no_longer():
+    world = World()
+    service = ForwardService(world.settings, [FIRST], [], ResolvConf(), world.around, world.metrics)
+    service.startService()
+    asked = service.forward.answer(Question(names.from_text("www.example.com")))
+    asked.addErrback(lambda failure: failure.trap(ServerFailure))
+    world.metrics.refresh()
+    totals = {metric.name: sum(c.values()) for metric, c in world.metrics.counts.items()}
+    assert totals["coredns_proxy_conn_cache_misses_total"] == 1
+    service.stopService()
+    assert world.metrics._before_scrape == []
