@@ -10,6 +10,7 @@ Some settings are about their whole block, and say so by an attribute that is lo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -138,7 +139,10 @@ def parsed(source: CorefileText, environ: Mapping[str, str]) -> Corefile:
 
 
 def _file(source: CorefileText) -> str:
-    return source.path or source.name or "Corefile"
+    """Return what to call the text in errors: as it was named, while that still leads to it."""
+    if source.path is None or os.path.abspath(source.name) == source.path:
+        return source.name or "Corefile"
+    return source.path
 
 
 def _planned(
