@@ -7,6 +7,7 @@ know how entries are evicted and what may be kept.
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import time
 from typing import TypeAlias
 
 from twisted.internet.defer import Deferred
@@ -19,7 +20,7 @@ from k8sdns import names, records
 from k8sdns.answers import AD, CD, RD, Answer, Question
 from k8sdns.authorities.base import Authority
 from k8sdns.authorities.cache.entry import Entry, Key, in_pieces, with_ttl
-from k8sdns.authorities.cache.judgement import Keep, judge
+from k8sdns.authorities.cache.judgement import Keep, has_dead_signature, judge
 from k8sdns.authorities.cache.settings import CacheSettings
 from k8sdns.authorities.cache.stale import Verification, Verifications
 from k8sdns.authorities.cache.store import CacheStore
@@ -49,6 +50,7 @@ class CachedAuthority(Authority):
         settings: CacheSettings,
         clock: IReactorTime,
         tallies: Tallies,
+        wall_time: Callable[[], float] = time,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.word = remote.word
@@ -57,6 +59,7 @@ class CachedAuthority(Authority):
         self._settings = settings
         self._now: Callable[[], float] = clock.seconds
         self._tallies = tallies
+        self._wall_time = wall_time
         self._tag = store.tag_of(remote) << 32
         self._is_everywhere = names.ROOT in settings.zones
         self._ask: Callable[[Question], Asked] = getattr(remote, "validated", None) or (
@@ -127,6 +130,8 @@ class CachedAuthority(Authority):
             rendered = answer.rendered(question.changed(qname=question.qname))
             places = ttl_places(rendered)
         keep, ttl = judge(question, answer, rendered, places, self._settings)
+        if key[2] & 1 and has_dead_signature(rendered.body, places, self._wall_time()):
+            keep = Keep.NOT
         pieces = in_pieces(rendered.body, places)
         entry = None
         if self._may_keep(keep, question.qname, earlier):

@@ -6,6 +6,7 @@ keep what is not an answer to the question: the caller vouches for question and 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
@@ -18,6 +19,9 @@ BASE_SECONDS = 5  # of answers that bring no TTL of their own
 _OWNER_IS_QNAME = b"\xc0\x0c"
 _SIMPLE = TC | 0xF  # flags that are all clear in the usual answer
 _LARGEST_TTL = 0x7FFFFFFF
+_RRSIG = records.RRSIG.to_bytes(2, "big")
+_TO_PERIOD = 14  # octets from a TTL to the times in the rdata of RRSIG
+_PERIOD = struct.Struct("!II")
 
 
 class Keep(Enum):
@@ -77,6 +81,24 @@ def _class_of(
     if has_soa:
         return Keep.DENIAL, False
     return Keep.SUCCESS, records.NS in in_authority or not additionals
+
+
+def has_dead_signature(body: bytes, places: Sequence[int], wall_time: float) -> bool:
+    """Tell whether a signature is not valid at `wall_time`, seconds since 1970 (RFC 4034 §3.1.5).
+
+    What is signed so must not be kept: a validator behind us could not use it.
+    """
+    for place in places:
+        if body[place - 4 : place - 2] != _RRSIG:
+            continue
+        expires, begins = _PERIOD.unpack_from(body, place + _TO_PERIOD)
+        now = int(wall_time) & 0xFFFFFFFF
+        # Serial number arithmetic: the times wrap around (RFC 1982).
+        if (expires - now) & 0xFFFFFFFF > _LARGEST_TTL or (
+            now - begins
+        ) & 0xFFFFFFFF > _LARGEST_TTL:
+            return True
+    return False
 
 
 def _types(body: bytes, places: Sequence[int]) -> list[int]:
