@@ -150,8 +150,9 @@ def choice(*words: str, complaint: str | None = None) -> Kind[str]:
         if word not in words:
             near = get_close_matches(word, words, n=1)
             remedy = f" (did you mean '{near[0]}'?)" if near else ""
-            message = (complaint or "'{}' is not known here").replace("{}", word)
-            raise ValueError(f"{message}{remedy}; one of {listed}")
+            form = complaint or "'{}' is not known here"
+            choices = "" if listed in form else f"; one of {listed}"
+            raise ValueError(f"{form.replace('{}', word)}{remedy}{choices}")
         return word
 
     return of_text("|".join(words), f"one of {listed}", convert)

@@ -145,7 +145,16 @@ def _zones_of(text: str) -> tuple[bytes, ...]:
     try:
         return (names.from_text(text),)
     except (names.BadName, UnicodeError) as error:
-        raise BadZone(f"zone is not a valid domain name: {text} ({error})") from error
+        why = f"{error}{_remedy(text)}"
+        raise BadZone(f"zone is not a valid domain name: {text} ({why})") from error
+
+
+def _remedy(text: str) -> str:
+    if not text:
+        return "; the root is '.'"
+    if text.endswith("{"):
+        return "; put a space before '{'"
+    return "; a port is a number" if ":" in text else ""
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:

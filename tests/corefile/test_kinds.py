@@ -76,6 +76,11 @@ def test_values(kind, text, expected):
             "zz",
             "wrong value for pods: zz; one of a, b",
         ),
+        (
+            kinds.choice("a", "b", complaint="{} is neither of a, b"),
+            "zz",
+            "zz is neither of a, b",
+        ),
         (kinds.zone(), "a..b", "zone is not a valid domain name: a..b"),
         (kinds.domain(), "a..b", "'a..b' is not a valid domain name"),
         (kinds.ip(), "localhost", "'localhost' is not an IP address"),
