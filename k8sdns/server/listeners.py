@@ -39,8 +39,13 @@ class SwitchingFactory(Factory):
 
     noisy = False
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
+        self._name = name
         self.current: Any = None
+
+    def logPrefix(self) -> str:
+        """Say who starts and stops, in Twisted's log lines."""
+        return self._name
 
     def buildProtocol(self, address: IAddress | None) -> Any:
         """Have the current factory make the protocol."""
@@ -53,7 +58,7 @@ class Listener:
     def __init__(self, key: ListenKey, reactor: Any) -> None:
         self.key = key
         self._reactor = reactor
-        self._factory = SwitchingFactory()
+        self._factory = SwitchingFactory(str(key))
         self._streams: list[socket.socket] = []
         self._datagrams: list[tuple[socket.socket, ListenAddress]] = []
         self._ports: list[DatagramPort] = []
