@@ -121,7 +121,8 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
-            raise SystemExit(f"k8sdns: {error}") from None
+            what = str(error).removeprefix("Parameter type enforcement failed: ")
+            raise SystemExit(f"k8sdns: {what}") from None
 
     def parseArgs(self, *words: str) -> None:
         """Refuse positional words as CoreDNS does."""
