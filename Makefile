@@ -12,7 +12,7 @@ help:
 	@echo "make test     run the tests"
 	@echo "make check    formatter, ruff, mypy, import contracts, tests"
 	@echo "make format   format the code"
-	@echo "make bench    measure"
+	@echo "make bench    measure (BENCH='--quick', BENCH='mix unique --rounds 5', BENCH=--help)"
 	@echo "make clean    remove everything that make built"
 
 # The stamp makes the environment anew when the dependencies change.
@@ -59,7 +59,7 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 
 bench: .venv/installed
-	$(BIN)/python benchmarks
+	$(BIN)/python benchmarks $(BENCH)
 
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,65 +1,215 @@
-"""``make bench``: queries per CPU-second, beside Unbound and a bare loop in the same run."""
+"""``make bench``: every server with the same names in one run, in turn. ``--help`` says more."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import statistics
+import os
+import resource
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
+import apiserver
 import load
-import names
+import plots
 import processes
+import servers
+import workloads
+from results import Results, Series, tables
+from servers import Server, Surroundings
+from workloads import Workload
 
-ROUNDS = 3
-SERVERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[tuple[int, int]]]] = {
-    "bare loop": processes.bare_loop,
-    "unbound": processes.unbound,
-    "k8sdns": processes.k8sdns,
-}
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python benchmarks",
+        description="Queries per CPU-second of k8sdns, beside other servers in the same run.",
+    )
+    made.add_argument(
+        "workloads", nargs="*", help=f"of {', '.join(w.name for w in workloads.ALL)}; default all"
+    )
+    made.add_argument("--quick", action="store_true", help="one short round: does it run at all?")
+    made.add_argument("--rounds", type=int, default=3)
+    made.add_argument("--seconds", type=float, default=2.0, help="of one round")
+    made.add_argument("--only", default="", help=f"servers, of {','.join(servers.KNOWN)}")
+    made.add_argument(
+        "--parts", default="flat,changes,rates,latency", help="what to measure (default: all)"
+    )
+    made.add_argument(
+        "--server",
+        action="append",
+        default=[],
+        metavar="NAME=IP:PORT,PID",
+        help="a further server, running on loopback; see --api-port and --upstream-port",
+    )
+    made.add_argument("--api-port", type=int, help="where the cluster's API server listens")
+    made.add_argument("--upstream-port", type=int, help="where outside names are answered")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write every round there")
+    made.add_argument("--plots", type=Path, metavar="FOLDER", help="draw SVG there")
+    return made
+
+
+@contextlib.contextmanager
+def started(options: argparse.Namespace) -> Iterator[tuple[dict[str, Server], int]]:
+    """Start everything. Yields the servers, and the pid of the cluster's API server."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url, api_pid = stack.enter_context(apiserver.running(folder / "api", options.api_port))
+        certificate, key = certify(folder)
+        port = options.upstream_port or processes.free_port()
+        around = Surroundings(folder, url, port, certificate, key)
+        stack.enter_context(servers.unbound(around, "upstream", port, processes.OTHERS))
+        words = [word for word in options.only.split(",") if word] or list(servers.KNOWN)
+        found = {}
+        for word in words:
+            if word == "dnsmasq" and not processes.find("dnsmasq"):
+                print("dnsmasq is not installed, and left out", file=sys.stderr)
+                continue
+            found[word] = stack.enter_context(servers.KNOWN[word](around))
+        for text in options.server:
+            server = servers.further(text)
+            found[server.name] = server
+        yield found, api_pid
+
+
+def certify(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for DNS over TLS, signed by itself."""
+    certificate, key = folder / "tls.crt", folder / "tls.key"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-subj", "/CN=localhost", "-days", "2"]
+    command += ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
+
+
+class Bench:
+    """One run over the servers."""
+
+    def __init__(self, folder: Path, found: dict[str, Server], options: argparse.Namespace) -> None:
+        self.results = Results()
+        self._folder = folder
+        self._servers = found
+        self._rounds: int = options.rounds
+        self._seconds: float = options.seconds
+
+    def measure(
+        self,
+        workload: Workload,
+        asked: list[Server],
+        *,
+        rates: tuple[int | None, ...] = (None,),
+        with_changes: bool = False,
+        is_latency: bool = False,
+    ) -> list[Series]:
+        """Load every server in turn, round after round."""
+        rows = [
+            Series(workload.name, server.name, rate, with_changes, is_latency)
+            for rate in rates
+            for server in asked
+        ]
+        places = {server.name: server for server in asked}
+        for number in range(self._rounds):
+            for row in rows:
+                self._say(row, number)
+                row.rounds.append(self._round(workload, places[row.server], row))
+        self.results.series += rows
+        return rows
+
+    def _round(self, workload: Workload, server: Server, row: Series) -> load.Spent:
+        queries = load.write_queries(self._folder / "queries.txt", workload.lines())
+        port = server.tls_port if workload.mode == "dot" else server.port
+        place = (server.host, port or server.port, server.pid)
+        if workload.mode == "retry":
+            return load.retries(place, queries, self._seconds)
+        return load.dnsperf(
+            place,
+            queries,
+            self._seconds,
+            mode=workload.mode,
+            rate=row.rate,
+            clients=workload.clients,
+            latencies=row.is_latency,
+        )
+
+    def _say(self, row: Series, number: int) -> None:
+        rate = f" at {row.rate:,}/s" if row.rate else ""
+        changes = " while endpoints change" if row.with_changes else ""
+        line = f"{row.workload}{rate}{changes}: {row.server}, round {number + 1}"
+        print(f"{line:<79}", end="\r", file=sys.stderr, flush=True)
+
+    def flat(self, chosen: list[Workload]) -> None:
+        """Every workload, flat out."""
+        for workload in chosen:
+            self.measure(workload, [s for s in self._servers.values() if workload.suits(s)])
+
+    def changes(self, chosen: list[Workload], api_pid: int) -> None:
+        """The same while endpoints change, of those who hear of it."""
+        asked = [server for server in self._servers.values() if server.has_cluster]
+        os.kill(api_pid, workloads.CHANGES_ON)
+        try:
+            for server in asked:
+                cost = load.idle(server.pid, self._seconds)
+                changes = apiserver.CHANGES * self._seconds
+                self.results.notes[f"CPU us a change, {server.name}"] = 1e6 * cost / changes
+            for workload in chosen:
+                suited = [server for server in asked if workload.suits(server)]
+                self.measure(workload, suited, with_changes=True)
+        finally:
+            os.kill(api_pid, workloads.CHANGES_OFF)
+
+    def rates(self, chosen: list[Workload]) -> None:
+        """What a query costs where few are asked."""
+        for workload in chosen:
+            if workload.rates:
+                asked = [server for server in self._servers.values() if workload.suits(server)]
+                self.measure(workload, asked, rates=workload.rates)
+
+    def latency(self, chosen: list[Workload]) -> None:
+        """Waiting times of all at one rate: half of what k8sdns manages flat out."""
+        for workload in chosen[:1]:
+            peak = self.results.find(
+                workload=workload.name, server="k8sdns", rate=None, with_changes=False
+            )
+            asked = [server for server in self._servers.values() if workload.suits(server)]
+            rate = round(peak[0].per_second / 2, -3) if peak else 10_000
+            self._rounds = max(self._rounds, 5)
+            self.measure(workload, asked, rates=(int(rate),), is_latency=True)
 
 
 def main() -> None:
-    """Measure every server in turn, several rounds, and print the table."""
-    missing = load.has_tools()
+    """Measure, and print the tables."""
+    options = parser().parse_args()
+    missing = load.missing_tools()
     if missing:
-        raise SystemExit(f"make bench needs Debian's {' and '.join(missing)}: apt-get install them")
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        mix, unique = folder / "mix.txt", folder / "unique.txt"
-        names.write_mix(mix)
-        names.write_unique(unique)
-        servers = {}
-        for name, start in SERVERS.items():
-            own = folder / name.replace(" ", "-")
-            own.mkdir()
-            servers[name] = stack.enter_context(start(own))
-        for title, queries in (("cluster mix", mix), ("all names unique", unique)):
-            measure(title, queries, servers)
-
-
-def measure(title: str, queries: Path, servers: dict[str, tuple[int, int]]) -> None:
-    """Print one table: the median of the rounds and their spread, as a ratio to Unbound."""
-    rounds: dict[str, list[load.Spent]] = {name: [] for name in servers}
-    for number in range(ROUNDS):
-        for name, (port, pid) in servers.items():
-            print(f"{title}: round {number + 1} of {ROUNDS}, {name}", end="\r", flush=True)
-            rounds[name].append(load.dnsperf(port, pid, queries))
-    yard = statistics.median(spent.per_cpu_second for spent in rounds["unbound"])
-    print(
-        f"{title:<40}{'queries/CPU-s':>16}{'spread':>18}"
-        f"{'of unbound':>12}{'us/query':>10}{'lost':>8}"
-    )
-    for name, spent in rounds.items():
-        speeds = [each.per_cpu_second for each in spent]
-        middle = statistics.median(speeds)
-        spread = f"{min(speeds):,.0f}-{max(speeds):,.0f}"
-        lost = sum(each.lost for each in spent)
-        print(
-            f"{name:<40}{middle:>16,.0f}{spread:>18}"
-            f"{middle / yard:>12.2f}{1e6 / middle:>10.1f}{lost:>8}"
-        )
+        raise SystemExit(f"this needs Debian's {' and '.join(missing)}: apt-get install them")
+    if options.quick:
+        options.rounds, options.seconds = 1, 0.5
+        options.workloads = options.workloads or ["mix,unique,headless-100,uncached,tcp-20"]
+        options.parts = "flat,changes"
+    chosen = workloads.chosen(options.workloads)
+    parts = options.parts.split(",")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with started(options) as (found, api_pid), tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), found, options)
+        if "flat" in parts:
+            bench.flat(chosen)
+        if "changes" in parts:
+            bench.changes(chosen, api_pid)
+        if "rates" in parts:
+            bench.rates(chosen)
+        if "latency" in parts:
+            bench.latency(chosen)
+    print(" " * 79, end="\r", file=sys.stderr)
+    print("\n".join(tables(bench.results)))
+    if options.json:
+        bench.results.write(options.json)
+    if options.plots:
+        plots.draw(bench.results, options.plots)
 
 
 if __name__ == "__main__":

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from processes import cpu_seconds
+import processes
+from processes import OTHERS, cpu_seconds, rss_mib, stolen_and_all_seconds
+
+TOOLS = {"dnsperf": "dnsperf", "unbound": "unbound"}  # program to Debian package
+MAX_STEAL = 0.01  # of a round's CPU time; more spoils it
 
 
-class Spent(NamedTuple):
+@dataclass(frozen=True)
+class Spent:
     """One round of load against one server."""
 
     queries: int
     lost: int
     seconds: float
     cpu_seconds: float
+    rss_mib: float
+    steal: float  # share of the machine's CPU time that the hypervisor gave away
+    rcodes: dict[str, int] = field(default_factory=dict)
+    latencies: dict[str, float] = field(default_factory=dict)  # microseconds by percentile
 
     @property
     def per_cpu_second(self) -> float:
@@ -27,35 +38,114 @@ class Spent(NamedTuple):
     @property
     def microseconds(self) -> float:
         """CPU microseconds a query."""
-        return 1e6 / self.per_cpu_second
+        return 1e6 * self.cpu_seconds / self.queries if self.queries else 0.0
+
+    @property
+    def per_second(self) -> float:
+        """Queries answered a second."""
+        return self.queries / self.seconds
 
 
-def has_tools() -> list[str]:
+def missing_tools() -> list[str]:
     """Return the Debian packages that are missing."""
-    path = "/usr/sbin:/usr/bin:/bin"
-    return [tool for tool in ("dnsperf", "unbound") if not shutil.which(tool, path=path)]
+    return [package for program, package in TOOLS.items() if not processes.find(program)]
+
+
+def write_queries(path: Path, lines: Iterable[str]) -> Path:
+    """Write a dnsperf query file."""
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def measured(command: list[str], pid: int, seconds: float) -> tuple[str, float, float]:
+    """Run a load generator. Returns its output, the CPU seconds of `pid`, and the steal."""
+    stolen, everything = stolen_and_all_seconds()
+    before = cpu_seconds(pid)
+    run = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=seconds + 60,
+        check=False,
+        preexec_fn=lambda: os.sched_setaffinity(0, OTHERS),
+    )
+    after = cpu_seconds(pid)
+    stolen_after, everything_after = stolen_and_all_seconds()
+    if run.returncode:
+        raise SystemExit(f"{command[0]} failed: {run.stderr or run.stdout}")
+    steal = (stolen_after - stolen) / max(everything_after - everything, 1e-9)
+    return run.stdout, after - before, steal
 
 
 def dnsperf(
-    port: int,
-    pid: int,
+    server: tuple[str, int, int],
     queries: Path,
-    seconds: int = 5,
+    seconds: float,
     *,
+    mode: str = "udp",
     rate: int | None = None,
+    clients: int = 200,
     outstanding: int = 200,
-    clients: int = 20,
+    latencies: bool = False,
 ) -> Spent:
-    """Ask for `seconds`, flat out or at `rate` a second, from `clients` sockets."""
-    command = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(queries)]
-    command += ["-l", str(seconds), "-c", str(clients), "-q", str(outstanding), "-t", "2", "-W"]
+    """Ask (host, port, pid) for `seconds`, flat out or at `rate` a second.
+
+    `clients` is the number of sockets, `outstanding` of queries that wait at a time.
+    """
+    host, port, pid = server
+    command = ["dnsperf", "-s", host, "-p", str(port), "-d", str(queries), "-m", mode, "-W"]
+    command += ["-l", f"{seconds:g}", "-c", str(clients), "-q", str(outstanding), "-t", "2"]
     if rate:
         command += ["-Q", str(rate)]
-    before = cpu_seconds(pid)
-    run = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
-    after = cpu_seconds(pid)
-    found = re.search(r"Queries completed:\s+(\d+)", run.stdout)
-    lost = re.search(r"Queries lost:\s+(\d+)", run.stdout)
-    if not found:
-        raise SystemExit(f"dnsperf failed: {run.stderr or run.stdout}")
-    return Spent(int(found[1]), int(lost[1]) if lost else 0, seconds, after - before)
+    if latencies:
+        command += ["-v"]
+    output, cpu, steal = measured(command, pid, seconds)
+    found = re.search(r"Queries completed:\s+(\d+)", output)
+    lost = re.search(r"Queries lost:\s+(\d+)", output)
+    ran = re.search(r"Run time \(s\):\s+([\d.]+)", output)
+    if not found or not lost or not ran:
+        raise SystemExit(f"dnsperf said nothing of queries:\n{output[-2000:]}")
+    return Spent(
+        queries=int(found[1]),
+        lost=int(lost[1]),
+        seconds=float(ran[1]),
+        cpu_seconds=cpu,
+        rss_mib=rss_mib(pid),
+        steal=steal,
+        rcodes=_rcodes(output),
+        latencies=_percentiles(output) if latencies else {},
+    )
+
+
+def _rcodes(output: str) -> dict[str, int]:
+    line = re.search(r"Response codes:\s+(.*)", output)
+    found = re.findall(r"(\w+) (\d+) \(", line[1]) if line else []
+    return {rcode: int(count) for rcode, count in found}
+
+
+def _percentiles(output: str) -> dict[str, float]:
+    """Read what ``dnsperf -v`` says of each reply: ``> NOERROR name type seconds``."""
+    lines = (line for line in output.splitlines() if line.startswith("> "))
+    waits = sorted(float(line.rpartition(" ")[2]) for line in lines)
+    if not waits:
+        return {}
+    last = len(waits) - 1
+    return {
+        f"p{share:g}": round(waits[round(last * share / 100)] * 1e6, 1)
+        for share in (50, 90, 99, 99.9)
+    }
+
+
+def retries(server: tuple[str, int, int], queries: Path, seconds: float) -> Spent:
+    """Ask as stub resolvers do: over UDP, and over a new TCP connection where TC is set."""
+    host, port, pid = server
+    client = Path(__file__).with_name("retry.py")
+    command = [sys.executable, str(client), host, str(port), str(queries), f"{seconds:g}"]
+    output, cpu, steal = measured(command, pid, seconds)
+    asked, lost, took = output.split()
+    return Spent(int(asked), int(lost), float(took), cpu, rss_mib(pid), steal)
+
+
+def idle(pid: int, seconds: float) -> float:
+    """Return the CPU seconds that a server spends while nobody asks it."""
+    return measured(["sleep", f"{seconds:g}"], pid, seconds)[1]

@@ -1,14 +1,16 @@
 """The names that are asked, and the cluster that holds them; the same for every server.
 
 The cluster mix is what a cluster's pods ask: 45 % A of Services, 20 % AAAA that come out NODATA,
-25 % NXDOMAIN of the search path, 5 % headless, 5 % SRV.
+25 % NXDOMAIN of the search path, 5 % headless, 5 % SRV. Outside names are below `OUTSIDE`, all of
+which the upstream knows.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 SERVICES = 1000
@@ -16,6 +18,11 @@ NAMESPACES = 20
 ZONE = "cluster.local"
 HEADLESS_EVERY = 20  # one Service in so many is headless ...
 ENDPOINTS = 3  # ... with so many endpoints
+CROWDS = (3, 20, 100)  # endpoints of the Services that are asked for by size ...
+CROWD_SERVICES = 10  # ... of which there are so many
+OUTSIDE = "outside.example"
+OUTSIDE_ADDRESS = "192.0.2.1"
+CACHED = 1000  # outside names that are asked again and again
 
 
 def service(number: int) -> tuple[str, str]:
@@ -44,81 +51,120 @@ def endpoint_ips(number: int) -> list[str]:
     return [f"10.{128 + n}.{number >> 8}.{number & 255}" for n in range(ENDPOINTS)]
 
 
-def write_manifests(path: Path, services: int = SERVICES) -> None:
-    """Write the cluster as one JSON list, as ``kubectl get -o json`` would."""
-    items: list[dict[str, object]] = [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"ns-{n}"}}
-        for n in range(NAMESPACES)
-    ]
-    for number in range(services):
-        items.extend(_objects(number))
-    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+def crowd_name(size: int, number: int) -> str:
+    """Return the DNS name of a headless Service with `size` endpoints."""
+    return f"crowd-{size}-{number}.ns-0.svc.{ZONE}"
 
 
-def _objects(number: int) -> Iterator[dict[str, object]]:
-    name, namespace = service(number)
-    ip = "None" if is_headless(number) else cluster_ip(number)
-    meta = {"name": name, "namespace": namespace}
-    ports = [{"name": "http", "port": 80, "protocol": "TCP"}]
-    yield {
+def crowd_ips(size: int, number: int) -> list[str]:
+    """Return the addresses of its endpoints."""
+    return [f"10.{200 + number}.{size}.{n + 1}" for n in range(size)]
+
+
+def addresses() -> Iterator[tuple[str, list[str]]]:
+    """Yield every name of the cluster that has addresses, and those."""
+    for number in range(SERVICES):
+        yield name_of(number), endpoint_ips(number) if is_headless(number) else [cluster_ip(number)]
+    for size, number in itertools.product(CROWDS, range(CROWD_SERVICES)):
+        yield crowd_name(size, number), crowd_ips(size, number)
+
+
+def ports() -> Iterator[str]:
+    """Yield the names that have an SRV record: port 80 of the name behind the labels."""
+    return (f"_http._tcp.{name_of(n)}" for n in range(SERVICES) if not is_headless(n))
+
+
+# -- the cluster, as its API server tells it ----------------------------------------------------
+
+
+def objects() -> Iterator[dict[str, object]]:
+    """Yield the cluster's objects."""
+    for number in range(NAMESPACES):
+        yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"ns-{number}"}}
+    for number in range(SERVICES):
+        name, namespace = service(number)
+        ip = "None" if is_headless(number) else cluster_ip(number)
+        yield _service(name, namespace, ip)
+        yield endpoint_slice(name, namespace, endpoint_ips(number))
+    for size, number in itertools.product(CROWDS, range(CROWD_SERVICES)):
+        name = f"crowd-{size}-{number}"
+        yield _service(name, "ns-0", "None")
+        yield endpoint_slice(name, "ns-0", crowd_ips(size, number))
+
+
+_PORTS = [{"name": "http", "port": 80, "protocol": "TCP"}]
+
+
+def _service(name: str, namespace: str, ip: str) -> dict[str, object]:
+    return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": meta,
-        "spec": {"clusterIP": ip, "clusterIPs": [ip], "ports": ports},
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"type": "ClusterIP", "clusterIP": ip, "clusterIPs": [ip], "ports": _PORTS},
     }
-    yield {
+
+
+def endpoint_slice(name: str, namespace: str, ips: Iterable[str]) -> dict[str, object]:
+    """Return the EndpointSlice of a Service."""
+    labels = {"kubernetes.io/service-name": name}
+    return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "addressType": "IPv4",
-        "metadata": {
-            "name": f"{name}-abc",
-            "namespace": namespace,
-            "labels": {"kubernetes.io/service-name": name},
-        },
-        "ports": ports,
-        "endpoints": [
-            {"addresses": [address], "conditions": {"ready": True}}
-            for address in endpoint_ips(number)
-        ],
+        "metadata": {"name": f"{name}-abc", "namespace": namespace, "labels": labels},
+        "ports": _PORTS,
+        "endpoints": [{"addresses": [ip], "conditions": {"ready": True}} for ip in ips],
     }
 
 
-def write_mix(path: Path, count: int = 50_000, seed: int = 1) -> None:
-    """Write the cluster mix as a dnsperf query file."""
+def write_manifests(path: Path) -> None:
+    """Write the cluster as one JSON list, as ``kubectl get -o json`` would."""
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects())}))
+
+
+# -- questions, as lines of a dnsperf query file ---------------------------------------------------
+
+
+def mix(count: int = 50_000, seed: int = 1) -> Iterator[str]:
+    """Yield the cluster mix."""
     draw = random.Random(seed)
     plain = [n for n in range(SERVICES) if not is_headless(n)]
     headless = [n for n in range(SERVICES) if is_headless(n)]
-    lines = []
     for _ in range(count):
         dice = draw.random()
         if dice < 0.45:
-            lines.append(f"{name_of(draw.choice(plain))} A")
+            yield f"{name_of(draw.choice(plain))} A"
         elif dice < 0.65:
-            lines.append(f"{name_of(draw.choice(plain))} AAAA")
+            yield f"{name_of(draw.choice(plain))} AAAA"
         elif dice < 0.90:
             asked, own = name_of(draw.choice(plain)), draw.randrange(NAMESPACES)
-            lines.append(f"{asked}.ns-{own}.svc.{ZONE} A")
+            yield f"{asked}.ns-{own}.svc.{ZONE} A"
         elif dice < 0.95:
-            lines.append(f"{name_of(draw.choice(headless))} A")
+            yield f"{name_of(draw.choice(headless))} A"
         else:
-            lines.append(f"_http._tcp.{name_of(draw.choice(plain))} SRV")
-    path.write_text("\n".join(lines) + "\n")
+            yield f"_http._tcp.{name_of(draw.choice(plain))} SRV"
 
 
-def write_unique(path: Path, count: int = 400_000) -> None:
-    """Write names of which none is asked twice: all NXDOMAIN."""
-    lines = (f"u{n}.ns-{n % NAMESPACES}.svc.{ZONE} A" for n in range(count))
-    path.write_text("\n".join(lines) + "\n")
+_numbers = itertools.count()
 
 
-def unbound_data(services: int = SERVICES) -> Iterator[str]:
-    """Yield the same records as local-data of Unbound."""
-    soa = f"{ZONE}. 5 IN SOA ns.dns.{ZONE}. hostmaster.{ZONE}. 1 7200 1800 86400 5"
-    yield f'local-zone: "{ZONE}." static'
-    yield f'local-data: "{soa}"'
-    for number in range(services):
-        name = name_of(number)
-        for address in endpoint_ips(number) if is_headless(number) else [cluster_ip(number)]:
-            yield f'local-data: "{name}. 5 IN A {address}"'
-        if not is_headless(number):
-            yield f'local-data: "_http._tcp.{name}. 5 IN SRV 0 100 80 {name}."'
+def unique(count: int = 300_000) -> Iterator[str]:
+    """Yield missing names of the cluster, none of which was ever asked before."""
+    first = next(_numbers) * count
+    return (f"u{n}.ns-{n % NAMESPACES}.svc.{ZONE} A" for n in range(first, first + count))
+
+
+def uncached(count: int = 300_000) -> Iterator[str]:
+    """Yield outside names, none of which was ever asked before."""
+    first = next(_numbers) * count
+    return (f"u{n}.{OUTSIDE} A" for n in range(first, first + count))
+
+
+def cached() -> Iterator[str]:
+    """Yield the outside names that are asked again and again."""
+    return (f"h{n}.{OUTSIDE} A" for n in range(CACHED))
+
+
+def crowd(size: int) -> Iterator[str]:
+    """Yield the headless Services of one size."""
+    return (f"{crowd_name(size, n)} A" for n in range(CROWD_SERVICES))

@@ -1,0 +1,258 @@
+"""The servers that are measured: their configuration, for the same names.
+
+k8sdns runs as users start it: twistd, and a Corefile whose cluster is an API server's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import names
+import processes
+
+READY = names.name_of(1)
+
+
+class Server(NamedTuple):
+    """A running server: where it answers, and whose CPU time is its cost."""
+
+    name: str
+    host: str
+    port: int
+    pid: int
+    tls_port: int | None = None
+    has_cluster: bool = True  # follows the API server, so that changes reach it
+    asks_upstream: bool = False
+
+
+class Surroundings(NamedTuple):
+    """What servers find beside them."""
+
+    folder: Path
+    api_url: str
+    upstream_port: int
+    certificate: Path
+    key: Path
+
+
+STOCK = """\
+.:{port} {{
+    bind 127.0.0.1
+    errors
+    health 127.0.0.1:{health} {{
+        lameduck 5s
+    }}
+    ready 127.0.0.1:{ready}
+    kubernetes cluster.local in-addr.arpa ip6.arpa {{
+        endpoint {api}
+        pods insecure
+        fallthrough in-addr.arpa ip6.arpa
+        ttl 30
+    }}
+    prometheus 127.0.0.1:{metrics}
+    forward . 127.0.0.1:{upstream} {{
+        max_concurrent 1000
+    }}
+    cache 30
+    loop
+    reload
+    loadbalance
+}}
+tls://.:{tls} {{
+    bind 127.0.0.1
+    tls {certificate} {key}
+    kubernetes cluster.local in-addr.arpa ip6.arpa {{
+        endpoint {api}
+        ttl 30
+    }}
+}}
+"""
+
+MINIMAL = """\
+.:{port} {{
+    bind 127.0.0.1
+    kubernetes cluster.local in-addr.arpa ip6.arpa {{
+        endpoint {api}
+    }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def _k8sdns(name: str, corefile: str, around: Surroundings) -> Iterator[Server]:
+    folder = around.folder / name.replace(" ", "-")
+    folder.mkdir()
+    free = {each: processes.free_port() for each in ("port", "health", "ready", "metrics", "tls")}
+    text = corefile.format(
+        **free,
+        api=around.api_url,
+        upstream=around.upstream_port,
+        certificate=around.certificate,
+        key=around.key,
+    )
+    (folder / "Corefile").write_text(text)
+    twistd = shutil.which("twistd", path=str(Path(sys.executable).parent)) or "twistd"
+    command = [twistd, "-n", "--pidfile=", "k8sdns", "--corefile", "Corefile"]
+    is_stock = corefile is STOCK
+    with processes.running(command, folder) as process:
+        processes.wait_for(process, folder, free["port"], READY)
+        tls_port = free["tls"] if is_stock else None
+        yield Server(name, "127.0.0.1", free["port"], process.pid, tls_port, asks_upstream=is_stock)
+
+
+def k8sdns(around: Surroundings) -> contextlib.AbstractContextManager[Server]:
+    """The Corefile that kubeadm writes, all of it; and DNS over TLS beside it."""
+    return _k8sdns("k8sdns", STOCK, around)
+
+
+def k8sdns_minimal(around: Surroundings) -> contextlib.AbstractContextManager[Server]:
+    """The cluster's names and nothing else."""
+    return _k8sdns("k8sdns minimal", MINIMAL, around)
+
+
+UNBOUND = """\
+server:
+    interface: 127.0.0.1
+    interface: 127.0.0.1@{tls}
+    port: {port}
+    tls-port: {tls}
+    tls-service-key: "{key}"
+    tls-service-pem: "{certificate}"
+    num-threads: 1
+    incoming-num-tcp: 2100
+    username: ""
+    chroot: ""
+    directory: "{folder}"
+    pidfile: ""
+    use-syslog: no
+    do-daemonize: no
+    so-rcvbuf: 4m
+    access-control: 127.0.0.0/8 allow
+    {data}
+remote-control:
+    control-enable: no
+"""
+
+
+def unbound_data() -> Iterator[str]:
+    """Yield every record as local-data; whatever else is asked does not exist."""
+    soa = (
+        f"{names.ZONE}. 5 IN SOA ns.dns.{names.ZONE}. hostmaster.{names.ZONE}. 1 7200 1800 86400 5"
+    )
+    yield 'local-zone: "." static'
+    yield f'local-zone: "{names.ZONE}." static'
+    yield f'local-data: "{soa}"'
+    yield f'local-zone: "{names.OUTSIDE}." redirect'
+    yield f'local-data: "{names.OUTSIDE}. 300 IN A {names.OUTSIDE_ADDRESS}"'
+    for name, found in names.addresses():
+        for address in found:
+            yield f'local-data: "{name}. 5 IN A {address}"'
+    for name in names.ports():
+        yield f'local-data: "{name}. 5 IN SRV 0 100 80 {name.split(".", 2)[2]}."'
+
+
+@contextlib.contextmanager
+def unbound(
+    around: Surroundings,
+    name: str = "unbound",
+    port: int | None = None,
+    cpus: set[int] = processes.MEASURED,
+) -> Iterator[Server]:
+    """Unbound with one thread, every name as local-data: nobody is asked."""
+    folder = around.folder / name
+    folder.mkdir()
+    port, tls = port or processes.free_port(), processes.free_port()
+    data = "\n    ".join(unbound_data())
+    (folder / "unbound.conf").write_text(
+        UNBOUND.format(
+            port=port,
+            tls=tls,
+            key=around.key,
+            certificate=around.certificate,
+            folder=folder,
+            data=data,
+        )
+    )
+    program = processes.find("unbound") or "unbound"
+    with processes.running([program, "-d", "-c", "unbound.conf"], folder, cpus) as process:
+        processes.wait_for(process, folder, port, READY)
+        yield Server(name, "127.0.0.1", port, process.pid, tls, has_cluster=False)
+
+
+@contextlib.contextmanager
+def dnsmasq(around: Surroundings) -> Iterator[Server]:
+    """dnsmasq: the cluster's addresses from a hosts file, outside names from the upstream.
+
+    It has no SRV records, and says NODATA to 5 % of the mix: given a thousand of them, it looks
+    through all of them at every query, and manages a quarter.
+    """
+    folder = around.folder / "dnsmasq"
+    folder.mkdir()
+    port = processes.free_port()
+    hosts = [f"{address} {name}" for name, found in names.addresses() for address in found]
+    (folder / "hosts").write_text("\n".join(hosts) + "\n")
+    settings = [
+        f"port={port}", "listen-address=127.0.0.1", "bind-interfaces", "no-resolv", "no-hosts",
+        "keep-in-foreground", "user=", "group=", "pid-file=", "cache-size=10000", "local-ttl=5",
+        "dns-forward-max=1000", f"addn-hosts={folder}/hosts", f"local=/{names.ZONE}/",
+        f"server=127.0.0.1#{around.upstream_port}", "conf-file=",
+    ]  # fmt: skip
+    (folder / "dnsmasq.conf").write_text("\n".join(settings) + "\n")
+    program = processes.find("dnsmasq") or "dnsmasq"
+    with processes.running([program, f"--conf-file={folder}/dnsmasq.conf"], folder) as process:
+        processes.wait_for(process, folder, port, READY)
+        yield Server(
+            "dnsmasq", "127.0.0.1", port, process.pid, has_cluster=False, asks_upstream=True
+        )
+
+
+BARE = """\
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+s.bind(("127.0.0.1", {port}))
+receive, send = s.recvfrom, s.sendto
+while True:
+    message, address = receive(4096)
+    send(message[:2] + b"\\x81" + message[3:], address)
+"""
+
+
+@contextlib.contextmanager
+def bare(around: Surroundings) -> Iterator[Server]:
+    """A Python loop that sends every datagram back: the floor."""
+    port = processes.free_port()
+    folder = around.folder / "bare"
+    command = [sys.executable, "-c", BARE.format(port=port)]
+    with processes.running(command, folder) as process:
+        processes.wait_for(process, folder, port)
+        yield Server("bare loop", "127.0.0.1", port, process.pid, has_cluster=False)
+
+
+KNOWN: dict[str, Callable[[Surroundings], contextlib.AbstractContextManager[Server]]] = {
+    "bare": bare,
+    "unbound": unbound,
+    "dnsmasq": dnsmasq,
+    "k8sdns": k8sdns,
+    "minimal": k8sdns_minimal,
+}
+
+
+def further(text: str) -> Server:
+    """Return the server of ``NAME=IP:PORT,PID`` that somebody else runs; loopback only."""
+    try:
+        name, place = text.split("=", 1)
+        address, pid = place.rsplit(",", 1)
+        host, port = address.rsplit(":", 1)
+        if not ipaddress.ip_address(host.strip("[]")).is_loopback:
+            raise SystemExit(f"{text}: only servers on loopback are measured")
+        server = Server(name, host.strip("[]"), int(port), int(pid), asks_upstream=True)
+    except ValueError:
+        raise SystemExit(f"{text}: expected NAME=IP:PORT,PID") from None
+    return server
