@@ -172,6 +172,17 @@ class ITransferable(Interface):
         """Return the zones it can transfer."""
 
 
+class IClusterView(Interface):
+    """The objects of a cluster as one directive shows them, for others of the block. Hot."""
+
+    store = Attribute("The cluster's objects (`k8sdns.cluster.store.Store`).")
+    tree = Attribute("Which of them are shown (`k8sdns.authorities.tree.ClusterTree`).")
+    local_addresses = Attribute("The addresses that others reach this server by (tuple of str).")
+
+    def waits_for() -> str:
+        """Return which kinds of objects are not known yet, "" when all are."""
+
+
 class ISearchPath(Interface):
     """Knows the search list of a client, for autopath."""
 

@@ -5,7 +5,8 @@ Owns everything that can be judged without opening, starting or connecting anyth
 
 Some settings are about their whole block, and say so by an attribute that is looked for here:
 ``base_folder`` (where relative paths start), ``listen_hosts`` (local addresses to listen on),
-``is_view`` (the block answers only some queries) and ``secures_streams`` (the block has TLS).
+``is_view`` (the block answers only some queries), ``secures_streams`` (the block has TLS) and
+``needs`` (words that must stand in the same block).
 """
 
 from __future__ import annotations
@@ -166,6 +167,7 @@ def _planned(
     read = _read(block, directives, Context("", zones, folder, warnings))
     if not any(getattr(settings, "secures_streams", False) for settings in _each(read)):
         _judge_unsecured(block.keys, warnings)
+    _judge_needs(block, read)
     hosts = [host for settings in _each(read) for host in getattr(settings, "listen_hosts", ())]
     return PlannedBlock(
         tuple(addresses),
@@ -208,6 +210,19 @@ def _judge_unsecured(keys: Iterable[Key], warnings: list[str]) -> None:
                 f"{key.file}:{key.line} - {key.text} is served in clear text, for a proxy in "
                 "front of it; without one, add the directive `tls CERT KEY` to its block"
             )
+
+
+def _judge_needs(block: Block, read: Iterable[tuple[Directive, Any, str]]) -> None:
+    """Refuse a directive that works with another one which its block has not."""
+    places = {stanza.word: stanza for stanza in block.stanzas}
+    for directive, _settings, _root in read:
+        for word in getattr(directive.settings, "needs", ()):
+            if word not in places:
+                raise CorefileError(
+                    f"plugin/{directive.word}: {word} plugin not loaded: add `{word}` to the block",
+                    places[directive.word].file,
+                    places[directive.word].line,
+                )
 
 
 def _each(read: Iterable[tuple[Directive, Any, str]]) -> Iterator[Any]:

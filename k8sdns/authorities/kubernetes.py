@@ -31,7 +31,14 @@ from k8sdns.authorities.tree import ClusterTree
 from k8sdns.authorities.zonetransfer import transfer_records
 from k8sdns.cluster.model import Pod
 from k8sdns.cluster.store import Store
-from k8sdns.interfaces import ILookup, IMetadata, IReadiness, ISearchPath, ITransferable
+from k8sdns.interfaces import (
+    IClusterView,
+    ILookup,
+    IMetadata,
+    IReadiness,
+    ISearchPath,
+    ITransferable,
+)
 from k8sdns.records import AAAA, AXFR, CNAME, IXFR, NS, PTR, SOA, SRV, TXT, A, Record
 
 SCHEMA_VERSION: Final = b"1.1.0"
@@ -51,7 +58,7 @@ _ADDRESSES = frozenset({A, AAAA})
 _APART = frozenset({SOA, PTR, AXFR, IXFR})
 
 
-@implementer(IReadiness, ITransferable, IMetadata, ISearchPath)
+@implementer(IReadiness, ITransferable, IMetadata, ISearchPath, IClusterView)
 class KubernetesAuthority(Authority):
     """Answers for the zones of one cluster from its store (Kubernetes DNS specification 1.1.0).
 
@@ -91,9 +98,9 @@ class KubernetesAuthority(Authority):
         self._options: Options = ()
         self._version_ttl = SCHEMA_VERSION_TTL
         self._zonal = zonal
-        self._local_addresses = tuple(local_addresses)
+        self.local_addresses = tuple(local_addresses)
         self._search = tuple(search)
-        self._tree = ClusterTree(
+        self.tree = ClusterTree(
             store,
             pods=pods,
             namespaces=namespaces,
@@ -106,7 +113,7 @@ class KubernetesAuthority(Authority):
         self._memo = Memo(memo_bound)
         self._probe = self._memo.answers.get
         self._is_outdated = True
-        self.kinds = self._tree.kinds
+        self.kinds = self.tree.kinds
         self._is_synced = False
         self._unsubscribe = store.subscribe(self._changed)
         store.when_synced(self.kinds, self._synced)
@@ -182,7 +189,7 @@ class KubernetesAuthority(Authority):
         if labels == _NAMESERVER:
             return self._name_server_addresses(question, zone)
         address = names.address_of(question.qname)
-        if address is not None and self._tree.owners_of(address):
+        if address is not None and self.tree.owners_of(address):
             return zone.nodata
         return None
 
@@ -208,12 +215,12 @@ class KubernetesAuthority(Authority):
 
     def name_servers(self, zone: LiveZone) -> list[tuple[bytes, bytes]]:
         """Return (name, octets of an address) of those who serve `zone`."""
-        return nameservers(self.store, zone, self._local_addresses, pod_names=self._tree.pod_names)
+        return nameservers(self.store, zone, self.local_addresses, pod_names=self.tree.pod_names)
 
     # -- the way back from addresses ---------------------------------------------------------
 
     def _pointers(self, question: Question, address: str) -> Answer | None:
-        targets = [owner + self._zones.primary for owner in self._tree.owners_of(address)]
+        targets = [owner + self._zones.primary for owner in self.tree.owners_of(address)]
         found = tuple(
             Record(question.qname, PTR, self._ttl, target)
             for target in targets
@@ -234,14 +241,14 @@ class KubernetesAuthority(Authority):
         namespace = place.namespace
         if not namespace:
             return zone.nodata
-        if not self._tree.has_namespace(place):
+        if not self.tree.has_namespace(place):
             return None
         if not place.service:
             return zone.nodata
         if place.tree == POD_TREE:
-            found = self._tree.pod(place)
+            found = self.tree.pod(place)
             return self._from_backends(question, zone, found) if found else None
-        view = self._tree.view(namespace, place.service)
+        view = self.tree.view(namespace, place.service)
         if view is None:
             return None
         if view.is_external:
@@ -341,16 +348,16 @@ class KubernetesAuthority(Authority):
         place = parse(found[1])
         if place is None or place.tree != SERVICE_TREE or not place.service:
             return None
-        if place.endpoint or place.has_port or not self._tree.has_namespace(place):
+        if place.endpoint or place.has_port or not self.tree.has_namespace(place):
             return None
-        view = self._tree.view(place.namespace, place.service)
+        view = self.tree.view(place.namespace, place.service)
         return view if view is not None and view.is_external else None
 
     # -- following the store -----------------------------------------------------------------
 
     def _changed(self, kind: str, namespace: str, name: str) -> None:
         self._memo.changed(kind, namespace, name)
-        self._tree.changed(namespace, name)
+        self.tree.changed(namespace, name)
         self._outdate()
 
     def _outdate(self) -> None:
@@ -397,7 +404,7 @@ class KubernetesAuthority(Authority):
         live = self._zones.get(zone)
         if live is None:
             return iter(())
-        views = self._tree.exposed_views()
+        views = self.tree.exposed_views()
         return transfer_records(live, self.name_servers(live), views, self._ttl)
 
     # -- IMetadata, ISearchPath --------------------------------------------------------------------
@@ -424,6 +431,6 @@ class KubernetesAuthority(Authority):
         return (namespace, services, zone, *self._search)
 
     def _client(self, question: Question) -> Pod | None:
-        if self._tree.pods != VERIFIED:
+        if self.tree.pods != VERIFIED:
             return None
         return self.store.client_pod(question.peer.host)

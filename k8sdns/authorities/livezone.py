@@ -39,6 +39,7 @@ class LiveZone:
         "nameserver",
         "nodata",
         "nxdomain",
+        "rname",
         "soa",
         "soa_answer",
         "source",
@@ -49,6 +50,7 @@ class LiveZone:
         self.source = source
         self.is_reverse = is_reverse(name)
         self.nameserver = names.from_labels((b"ns", b"dns"), name)
+        self.rname = names.from_labels((b"hostmaster",), name)
         self.always_falls = any(names.is_subdomain(name, zone) for zone in fallthrough)
         self.falls_below = tuple(zone for zone in fallthrough if names.is_subdomain(zone, name))
         self.may_fall = self.always_falls or bool(self.falls_below)
@@ -59,9 +61,10 @@ class LiveZone:
 
         `options` are EDNS options of the denials.
         """
-        rname = names.from_labels((b"hostmaster",), self.name)
         timers = (serial, REFRESH, RETRY, EXPIRE, ttl)
-        self.soa = records.soa(self.name, self.nameserver, rname, timers, min(ttl, MAX_SOA_TTL))
+        self.soa = records.soa(
+            self.name, self.nameserver, self.rname, timers, min(ttl, MAX_SOA_TTL)
+        )
         self.nodata = self._denial(records.NOERROR, options)
         self.nxdomain = self._denial(records.NXDOMAIN, options)
         self.nodata.is_current = self.nxdomain.is_current = True
