@@ -1,0 +1,110 @@
+"""Real upstreams: Unbound over UDP, TCP and TLS, dnsmasq, IPv6, and a server that asks itself."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+RECORDS = {
+    "www.example.com.": ["300 IN A 192.0.2.53", "300 IN AAAA 2001:db8::53"],
+    "alias.example.com.": ["120 IN CNAME www.example.com."],
+    "many.example.com.": [f"300 IN A 198.51.100.{n}" for n in range(1, 101)],
+}
+CERTIFY = (
+    "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 "
+    "-subj /CN=dns.example -addext subjectAltName=DNS:dns.example"
+)
+
+
+@pytest.fixture
+def unbound(start, needs, free_port, tmp_path):
+    """Start Unbound on `host`; `port` is plain, `tls_port` is TLS for dns.example."""
+
+    def run(host="127.0.0.1"):
+        program = needs("unbound")
+        needs("openssl")
+        subprocess.run(CERTIFY.split(), cwd=tmp_path, check=True, capture_output=True, timeout=30)
+        port, tls_port = free_port(host), free_port(host)
+        local = "".join(
+            f"  local-data: '{name} {record}'\n"
+            for name, found in RECORDS.items()
+            for record in found
+        )
+        (tmp_path / "unbound.conf").write_text(
+            f"server:\n  interface: {host}@{port}\n  interface: {host}@{tls_port}\n"
+            f"  tls-port: {tls_port}\n  tls-service-key: {tmp_path}/key.pem\n"
+            f"  tls-service-pem: {tmp_path}/cert.pem\n  do-daemonize: no\n  username: ''\n"
+            "  chroot: ''\n  pidfile: ''\n  use-syslog: no\n  module-config: iterator\n"
+            f"  access-control: 127.0.0.0/8 allow\n  access-control: ::1 allow\n"
+            f"  local-zone: example.com. static\n{local}remote-control:\n  control-enable: no\n"
+        )
+        server = start([program, "-d", "-c", str(tmp_path / "unbound.conf")])
+        server.port, server.tls_port = port, tls_port
+        server.wait_until_it_answers(host)
+        return server
+
+    return run
+
+
+def addresses(reply):
+    return sorted(record.to_text() for rrset in reply.answer for record in rrset)
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_unbound_answers_through_us(unbound, twistd, tcp):
+    upstream = unbound()
+    server = twistd(f".:@PORT@ {{\n bind 127.0.0.1\n forward . 127.0.0.1:{upstream.port}\n}}\n")
+    assert addresses(server.ask("www.example.com", tcp=tcp)) == ["192.0.2.53"]
+    assert server.ask("nothing.example.com", tcp=tcp).rcode() == 3
+    # More than a datagram holds: asked for over TCP, and the client is told to do the same.
+    assert len(addresses(server.ask("many.example.com", tcp=True))) == 100
+
+
+def test_unbound_answers_over_tls_to_the_right_name_only(unbound, twistd, tmp_path):
+    upstream = unbound()
+    corefile = (
+        ".:@PORT@ {\n bind 127.0.0.1\n errors\n"
+        f" forward . tls://127.0.0.1:{upstream.tls_port} {{\n"
+        f"  tls {tmp_path}/cert.pem\n  tls_servername @NAME@\n }}\n}}\n"
+    )
+    server = twistd(corefile.replace("@NAME@", "dns.example"))
+    assert addresses(server.ask("www.example.com")) == ["192.0.2.53"]
+    server = twistd(corefile.replace("@NAME@", "other.example"))
+    assert server.ask("www.example.com").rcode() == 2
+    server.wait_until(lambda: "the certificate is for another name" in server.output)
+
+
+def test_upstreams_are_asked_over_ipv6(unbound, twistd):
+    upstream = unbound("::1")
+    server = twistd(f".:@PORT@ {{\n bind 127.0.0.1\n forward . [::1]:{upstream.port}\n}}\n")
+    for tcp in (False, True):
+        assert addresses(server.ask("www.example.com", "AAAA", tcp=tcp)) == ["2001:db8::53"]
+
+
+def test_dnsmasq_answers_through_the_cache(start, needs, free_port, twistd):
+    port = free_port()
+    upstream = start([
+        needs("dnsmasq"), "--keep-in-foreground", "--no-resolv", "--no-hosts",
+        "--conf-file=/dev/null",
+        f"--port={port}", "--listen-address=127.0.0.1", "--bind-interfaces", "--user=",
+        "--pid-file",
+        "--address=/www.example.com/192.0.2.53", "--local-ttl=60",
+    ])  # fmt: skip
+    upstream.port = port
+    upstream.wait_until_it_answers()
+    server = twistd(f".:@PORT@ {{\n bind 127.0.0.1\n forward . 127.0.0.1:{port}\n cache 30\n}}\n")
+    assert addresses(server.ask("www.example.com")) == ["192.0.2.53"]
+    upstream.end()
+    kept = server.ask("www.example.com")
+    assert addresses(kept) == ["192.0.2.53"]
+    assert kept.answer[0].ttl <= 30
+
+
+def test_a_server_that_forwards_to_itself_ends_and_says_why(twistd):
+    server = twistd(
+        ".:@PORT@ {\n bind 127.0.0.1\n loop\n forward . 127.0.0.1:@PORT@\n}\n", wait=False
+    )
+    assert server.wait() == 1
+    assert 'detected for zone "."' in server.output
+    assert f"Upstream 127.0.0.1:{server.port} sends our questions back to us" in server.output
