@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import select
 import threading
 import time
@@ -146,8 +147,9 @@ def line_of(event: LogEvent) -> str:
     return f"{level}plugin/{word}: {text}" if word else f"{level}{text}"
 
 
-# Twisted's ports say that they start and stop, whatever their factory's `noisy` says.
-_REACTOR_CHATTER = frozenset({"start", "stop"})
+# Twisted's ports say that they start and stop, whatever their factory's `noisy` says; our banner
+# says it in CoreDNS's words. The event is known by its text alone.
+_PORT_CHATTER = re.compile(r".* starting on '?[\w./-]+'?|\((?:TCP|TLS|Port).* Closed\)")
 
 
 @implementer(ILogObserver)
@@ -162,9 +164,10 @@ class LineObserver:
         """Queue one event; called by twisted.logger."""
         if event.get("log_level") is LogLevel.debug and not self.debug:
             return
-        if event.get("eventType") in _REACTOR_CHATTER:
+        line = line_of(event)
+        if event.get("log_namespace") == "log_legacy" and _PORT_CHATTER.fullmatch(line[7:]):
             return
-        self.lines.put(line_of(event))
+        self.lines.put(line)
 
 
 @cache
