@@ -118,7 +118,8 @@ class ServerBlock:
             return result
         if result is None:
             return self._nobody()
-        return result.addCallback(self._or_nobody).addErrback(self._failed, question)
+        # One pair: saying that nobody knows cannot fail.
+        return result.addCallbacks(self._or_nobody, self._failed, errbackArgs=(question,))
 
     def _or_nobody(self, result: Answer | None) -> Answer:
         return self._nobody() if result is None else result

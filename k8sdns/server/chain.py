@@ -41,6 +41,8 @@ class Chain(ResolverChain):
                 continue
             if isinstance(result, Answer):
                 return result
+            if index == len(self._asks):
+                return result  # nobody comes behind it, as behind most forwards
             return result.addCallback(self._or_next, index, question)
         return None
 

@@ -120,17 +120,30 @@ def _spliced(message: bytes, wire: bytes) -> Answer | None:
             _extend(movable, index)
         at = end
         ends.append(at - start)
-    rendered = Rendered(
+    body = message[start : start + ends[-1]] if ends else b""
+    span = _span(movable, ends, start, names)
+    rendered = _rendered(wire, (answers, authorities, additionals), body, ends, span)
+    return WireAnswer(message, rendered, tuple(ttl_places), opt)
+
+
+def _rendered(
+    wire: bytes,
+    counts: tuple[int, int, int],
+    body: bytes,
+    ends: list[int],
+    span: tuple[int, int],
+) -> Rendered:
+    answers, authorities, additionals = counts
+    return Rendered(
         wire[:-4].lower(),
         _COUNTS.pack(1, answers, authorities, additionals),
         _COUNTS.pack(1, answers, authorities, additionals + 1),
-        message[start : start + ends[-1]] if ends else b"",
+        body,
         tuple(ends),
-        (answers, authorities, additionals),
+        counts,
         False,
-        _span(movable, ends, start, names),
+        span,
     )
-    return WireAnswer(message, rendered, tuple(ttl_places), opt)
 
 
 def _extend(movable: list[int], index: int) -> None:
