@@ -177,6 +177,10 @@ class WebListener(Service):
         self._reactor = reactor
         self._open_streams = open_streams
 
+    def open_nothing(self) -> None:
+        """Have no sockets when started: in a server that is only played."""
+        self._open_streams = _open_nothing
+
     def startService(self) -> Deferred[None]:
         """Listen; fails with ConfigurationError where a directive needs it."""
         return Deferred.fromCoroutine(self._start())

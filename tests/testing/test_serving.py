@@ -9,6 +9,7 @@ from typing import Any
 import dns.message
 import pytest
 from hypothesis import given
+from twisted.application.service import Service
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
@@ -17,7 +18,7 @@ from k8sdns.answers import SILENT, Answer
 from k8sdns.cluster.store import Store
 from k8sdns.corefile import kinds
 from k8sdns.corefile.settings import Directive, argument
-from k8sdns.errors import CorefileError
+from k8sdns.errors import ConfigurationError, CorefileError
 from k8sdns.interfaces import IAuthority
 from k8sdns.testing import NoReply, Upstream, serve, strategies
 
@@ -143,6 +144,51 @@ def test_relative_paths_start_among_the_files() -> None:
     files = {"etc/hosts": "192.0.2.7 www.example.org\n"}
     with serve(". {\n root etc\n hosts hosts\n}", files=files) as server:
         assert addresses(server.ask("www.example.org")) == ["192.0.2.7"]
+
+
+STOCK = """.:53 {
+    errors
+    health {
+        lameduck 5s
+    }
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+        manifests cluster.yaml
+        pods insecure
+        fallthrough in-addr.arpa ip6.arpa
+        ttl 30
+    }
+    prometheus :9153
+    forward . 192.0.2.53
+    cache 30
+    loop
+    reload
+    loadbalance
+}"""
+
+
+def test_a_stock_corefile_is_served_without_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.socket.bind", lambda *_: pytest.fail("a socket was bound"))
+    upstream = Upstream("www.example.org. 60 A 192.0.2.80")
+    with serve(STOCK, cluster=SERVICE, upstreams={"192.0.2.53": upstream}) as server:
+        server.advance(60)
+        assert addresses(server.ask("web.shop.svc.cluster.local")) == ["10.96.10.1"]
+        assert addresses(server.ask("www.example.org")) == ["192.0.2.80"]
+        assert server.total("coredns_dns_requests_total") == 2
+        assert server.halted == []
+
+
+def test_a_service_that_cannot_start_is_told() -> None:
+    class Broken(Service):
+        def startService(self) -> None:
+            raise ConfigurationError("no")
+
+    def install(_settings: Settings, block: Any) -> None:
+        block.context.share.take("broken", Broken)
+
+    broken = Directive("broken", Settings, install=install, follows="whoami")
+    with pytest.raises(ConfigurationError, match="no"):
+        serve(". {\n broken x\n whoami\n}", directives=[broken])
 
 
 def test_nothing_is_left_behind() -> None:
