@@ -9,8 +9,8 @@ zone. Everything is made from the store as it is now: there is no time in here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -29,7 +29,7 @@ from k8sdns.authorities.schema import POD_TREE, SERVICE_TREE, VERSION, Place, pa
 from k8sdns.authorities.srv import address_record, srv_records
 from k8sdns.authorities.tree import ClusterTree
 from k8sdns.authorities.zonetransfer import transfer_records
-from k8sdns.cluster.model import Pod
+from k8sdns.cluster.model import Pod, Service
 from k8sdns.cluster.store import Store
 from k8sdns.interfaces import (
     IClusterView,
@@ -56,6 +56,15 @@ _NAMESERVER = [b"ns", b"dns"]
 _TREES = frozenset({SERVICE_TREE, POD_TREE})
 _ADDRESSES = frozenset({A, AAAA})
 _APART = frozenset({SOA, PTR, AXFR, IXFR})
+_LABELS_OF_SERVICE = 3  # name, namespace, svc
+
+
+class Below(NamedTuple):
+    """The names right below one namespace, until anything changes."""
+
+    zone: LiveZone
+    zone_at: int  # where the zone begins in the namespace's own name
+    services: Mapping[bytes, Service]
 
 
 @implementer(IReadiness, ITransferable, IMetadata, ISearchPath, IClusterView)
@@ -112,6 +121,8 @@ class KubernetesAuthority(Authority):
         self._refused = Answer(rcode=records.REFUSED, source=self.word)
         self._memo = Memo(memo_bound)
         self._probe = self._memo.answers.get
+        self._below: dict[bytes, Below] = {}
+        self._find_below = self._below.get
         self._is_outdated = True
         self.kinds = self.tree.kinds
         self._is_synced = False
@@ -135,17 +146,24 @@ class KubernetesAuthority(Authority):
 
     def answer(self, question: Question) -> Found:
         """Answer from the cluster; None for other zones and for what falls through."""
-        answer = self._probe((question.qname, question.qtype))
+        qname, qtype = question.qname, question.qtype
+        answer = self._probe((qname, qtype))
         if answer is not None:
             return answer
-        found = self._zones.match(question.qname)
+        if self._is_outdated:
+            self._renew()
+        at = qname[0] + 1
+        below = self._find_below(qname[at:])
+        if below is not None and qname[1:at] not in below.services and qtype not in _APART:
+            zone = below.zone
+            question.zone, question.zone_at = zone.name, at + below.zone_at
+            return self._missing(question, zone)
+        found = self._zones.match(qname)
         if found is None:
             return None
         zone, labels, question.zone_at = found
         question.zone = zone.name
-        if self._is_outdated:
-            self._renew()
-        if question.qtype in _APART:
+        if qtype in _APART:
             made = self._answer_apart(question, zone, labels)
         elif labels and labels[-1] in _TREES and not zone.is_reverse:
             made = self._answer_in_tree(question, zone, labels)
@@ -250,10 +268,20 @@ class KubernetesAuthority(Authority):
             return self._from_backends(question, zone, found) if found else None
         view = self.tree.view(namespace, place.service)
         if view is None:
+            if len(labels) == _LABELS_OF_SERVICE:
+                self._remember(question, zone, namespace)
             return None
         if view.is_external:
             return self._external(question, zone, place, view)
         return self._service(question, zone, place, view)
+
+    def _remember(self, question: Question, zone: LiveZone, namespace: bytes) -> None:
+        """Keep what lies right below a namespace that exists: names missing there are many."""
+        at = question.qname[0] + 1
+        parent = question.qname[at:]
+        if not any(names.is_subdomain(each.name, parent) for each in self._zones):
+            services = self.store.services_in.get(namespace, {})
+            self._below[parent] = Below(zone, question.zone_at - at, services)
 
     def _service(
         self, question: Question, zone: LiveZone, place: Place, view: ServiceView
@@ -374,6 +402,7 @@ class KubernetesAuthority(Authority):
 
     def _renew(self) -> None:
         self._is_outdated = False
+        self._below.clear()
         is_copy = not self._is_synced and self.store.recalled_at is not None
         self._options = (STALE,) if is_copy else ()
         self._ttl = min(self._longest_ttl, STALE_TTL) if is_copy else self._longest_ttl
