@@ -66,11 +66,18 @@ class ExternalAuthority(Authority):
         super().__init__()  # type: ignore[no-untyped-call]
         below = tuple(fallthrough)
         made = [ExternalZone(zone, apex, below) for zone in zones]
+        self._made = made
         self._zones = names.ZoneMap((zone.name, zone) for zone in made)
         self._primary = next((zone.name for zone in made if not zone.is_reverse), names.ROOT)
-        self._ttl = ttl
+        self._configured_ttl = self._ttl = ttl
         self._headless = headless
         self.lookup = lookup
+
+    def limit_ttl(self, ceiling: int) -> None:
+        """Make every TTL at most `ceiling` seconds from now on: what `cache` asks of its block."""
+        self._ttl = min(self._configured_ttl, ceiling)
+        for zone in self._made:
+            zone.serial = -1
 
     def answer(self, question: Question) -> Found:
         """Answer from the cluster; None for other zones and for what falls through."""
@@ -222,7 +229,7 @@ class ExternalAuthority(Authority):
 
     def zones(self) -> tuple[bytes, ...]:
         """Return every zone served here."""
-        return tuple(self._zones)
+        return tuple(zone.name for zone in self._made)
 
     def zone_serial(self, zone: bytes) -> int | None:
         """Return the serial of one of the zones, None for any other name."""

@@ -215,6 +215,21 @@ def test_options_change_ttl_and_apex():
         assert texts(reply.answer) == ["example.org. 77 IN NS ns1.meta.example.org."]
 
 
+def test_cache_bounds_the_ttl():
+    text = """. {
+        cache 20
+        kubernetes cluster.local {
+            manifests cluster.yaml
+        }
+        k8s_external example.org {
+            ttl 60
+        }
+    }"""
+    with serve(text, cluster=CLUSTER) as server:
+        assert short(server.ask("web.shop.example.org.").answer) == ["web.shop 20 A 192.0.2.1"]
+        assert server.ask("example.org.", "SOA").answer[0].ttl == 20
+
+
 def test_missing_names_fall_through():
     upstream = Upstream("none.shop.example.org. 60 A 192.0.2.50")
     corefile = """. {
