@@ -26,6 +26,7 @@ from k8sdns.wire.message import parse
 
 PATH: Final = b"/dns-query"
 MAX_CONNECTIONS: Final = 200  # of one listener, as CoreDNS has it
+MAX_IN_FLIGHT: Final = 128  # queries of one connection that wait, those of reset streams included
 MAX_MESSAGE: Final = 65535  # octets
 UNKNOWN_AGE: Final = 5  # seconds that a reply without records may be kept
 MAX_AGE: Final = 3600
@@ -179,6 +180,9 @@ class DohConnection(ProtocolWrapper):
 
     def ask(self, request: DohRequest, message: bytes) -> None:
         """Answer one query of this connection."""
+        if self.in_flight >= MAX_IN_FLIGHT:
+            request.say(503, b"too many queries at once\n")
+            return
         self._streams.was_active(self)
         transport: Any = self.transport
         peer, here = _address(transport.getPeer()), _address(transport.getHost())

@@ -7,6 +7,8 @@ import subprocess
 
 import dns.message
 import pytest
+from h2.connection import H2Connection
+from h2.events import ResponseReceived
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -15,7 +17,7 @@ from twisted.internet.testing import StringTransport
 from k8sdns.errors import CorefileError
 from k8sdns.server.stream import SWEEP_SECONDS, StreamLimits, Streams
 from k8sdns.testing.apiserver.tls import Authority
-from k8sdns.web.doh import MAX_MESSAGE, DohFactory, freshness
+from k8sdns.web.doh import MAX_IN_FLIGHT, MAX_MESSAGE, DohFactory, freshness
 
 CLIENT = IPv4Address("TCP", "192.0.2.9", 4321)
 QUERY = dns.message.make_query("web.example.org", "A")
@@ -62,6 +64,43 @@ class Listener:
         transport.clear()
         transport.protocol.dataReceived(request)
         return response(transport)
+
+
+class Http2:
+    """A client of HTTP/2 on a connection of a `Listener`."""
+
+    def __init__(self, listener):
+        self.transport = listener.connect()
+        self.transport.negotiatedProtocol = b"h2"  # what TLS would have agreed on
+        self.client = H2Connection()
+        self.client.initiate_connection()
+        self.flush()
+
+    def flush(self):
+        """Carry octets to and fro; return what the server said."""
+        self.transport.protocol.dataReceived(self.client.data_to_send())
+        return self.events()
+
+    def events(self):
+        octets = self.transport.value()
+        self.transport.clear()
+        return self.client.receive_data(octets)
+
+    def get(self):
+        stream = self.client.get_next_available_stream_id()
+        headers = [
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", "dns.test"),
+            (":path", "/dns-query?dns=" + IN_URL.decode()),
+        ]
+        self.client.send_headers(stream, headers, end_stream=True)
+        return stream
+
+
+def statuses_of(events):
+    found = [event for event in events if isinstance(event, ResponseReceived)]
+    return [dict(event.headers)[b":status"] for event in found]
 
 
 def response(transport):
@@ -206,6 +245,33 @@ def test_caches_may_keep_a_reply_for_its_smallest_ttl(reply, seconds):
     assert freshness(message.to_wire()) == seconds
     message.set_rcode(2)
     assert freshness(message.to_wire()) == 5
+
+
+# -- HTTP/2 ----------------------------------------------------------------------------------
+
+
+def test_queries_over_http_2_are_answered_as_they_become_ready():
+    listener = Listener(Deferred())
+    client = Http2(listener)
+    client.get()
+    client.flush()
+    slow, listener.answer = listener.answer, QUERY.to_wire()
+    client.get()
+    assert statuses_of(client.flush()) == [b"200"]
+    listener.clock.advance(0)
+    slow.callback(QUERY.to_wire())
+    assert statuses_of(client.events()) == [b"200"]
+
+
+def test_streams_that_are_reset_at_once_hold_no_more_than_others():
+    listener = Listener()
+    client = Http2(listener)
+    for _ in range(2 * MAX_IN_FLIGHT):
+        listener.answer = Deferred()
+        client.client.reset_stream(client.get())
+        client.flush()
+    assert len(listener.asked) == MAX_IN_FLIGHT
+    assert listener.statuses == [503] * MAX_IN_FLIGHT
 
 
 # -- connections -----------------------------------------------------------------------------
