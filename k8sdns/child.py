@@ -1,18 +1,16 @@
-"""A process of a server of several, as it sees itself: ``python -m k8sdns.child ROLE``.
+"""A process of a server of several, as it sees itself; ``python -m k8sdns.child`` is the nursery.
 
-Owns the process: its signals, its log, its end with its parent. What it serves it is told over
-descriptor 3; its sockets come the same way. Refuses to decide anything that all processes have to
-agree about: the parent (`k8sdns.workers.supervisor`) does.
+Owns the process: its signals, its log, its end with its parent. What it serves it is told over its
+channel; its sockets come the same way. Refuses to decide anything that all processes have to agree
+about: the parent (`k8sdns.workers.supervisor`) does.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,7 +19,7 @@ from twisted.internet.task import Cooperator, LoopingCall
 from twisted.logger import Logger, globalLogBeginner
 
 import k8sdns
-from k8sdns import assemble, logs
+from k8sdns import assemble, directives, logs
 from k8sdns.cluster.fed import Fed, FeedFactory
 from k8sdns.cluster.feeding import Feeding, TakerFactory
 from k8sdns.corefile.source import CorefileText
@@ -32,7 +30,6 @@ from k8sdns.running import Generation, Running
 from k8sdns.server.carried import Share
 from k8sdns.server.draft import FEEDER, Context
 from k8sdns.service import global_reactor, use_monotonic_clock
-from k8sdns.workers.child import CONTROL
 from k8sdns.workers.control import (
     Abort,
     Beat,
@@ -52,6 +49,8 @@ from k8sdns.workers.control import (
     Stop,
     Wanted,
 )
+from k8sdns.workers.forking import forks
+from k8sdns.workers.nursery import CONTROL
 from k8sdns.workers.sockets import Inherited
 from k8sdns.workers.tallies import Tally
 
@@ -61,7 +60,6 @@ BEAT_EVERY: Final = 0.2  # seconds
 COUNT_EVERY: Final = 1.0  # seconds
 # The parent alone is told when to end and to reload; a terminal tells the whole group.
 IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 class Aborted(ConfigurationError):
@@ -235,16 +233,16 @@ class Duty:
         return done.addCallback(lambda _: self.channel.say(self._tally.counted()))
 
 
-def main(role: str) -> None:
+def main(role: str, channel: socket.socket) -> None:
     """Run the process until its parent ends it, or ends."""
-    _end_with_parent()
     _ignore_signals()
     reactor = global_reactor()
     use_monotonic_clock(reactor)
     globalLogBeginner.beginLoggingTo([logs.observer()], redirectStandardIO=False)
     duty = Duty(reactor, role, _end)
-    reactor.adoptStreamConnection(CONTROL, socket.AF_UNIX, ChannelFactory(duty.channel))
-    os.close(CONTROL)
+    with channel:
+        factory = ChannelFactory(duty.channel)
+        reactor.adoptStreamConnection(channel.fileno(), socket.AF_UNIX, factory)
     reactor.callWhenRunning(_ignore_signals)
     reactor.run()
 
@@ -259,10 +257,13 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _end_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, even while it hangs (prctl(2))."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _import_everything() -> None:
+    """Import what children would: they share it."""
+    directives.discovered()
+    import k8sdns.web.metrics  # noqa: F401, PLC0415 - what `prometheus` imports late
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    _ignore_signals()
+    _import_everything()
+    main(*forks(socket.socket(fileno=CONTROL)))

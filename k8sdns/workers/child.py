@@ -5,22 +5,18 @@ Owns starting, watching, replacing and ending. Refuses to know what children do.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-import k8sdns
 from k8sdns.errors import ConfigurationError
 from k8sdns.metrics import WORKER_RESTARTS, Metrics
 from k8sdns.workers.control import (
@@ -34,50 +30,44 @@ from k8sdns.workers.control import (
     Report,
     Stop,
 )
+from k8sdns.workers.nursery import Nursery
 from k8sdns.workers.silence import Silence
 
 log = Logger()
 
-CONTROL: Final = 3  # the descriptor of a child's end of the channel
-MODULE: Final = "k8sdns.child"
 FIRST_PAUSE: Final = 0.1  # seconds before a child that died young is replaced; doubles
 LONGEST_PAUSE: Final = 10.0
 YOUNG: Final = 5.0  # seconds
 STOPS_WITHIN: Final = 3.0  # seconds
 
 
-class Child(ProcessProtocol):
-    """One process, from its start to its end."""
+class Child:
+    """One process, from its start to its end, which is that of its channel."""
 
     def __init__(
         self, heard: Callable[[Report], None], ended: Callable[[Child, str], None]
     ) -> None:
-        self.channel = Channel(True, self._hear, lambda: None)
+        self.channel = Channel(True, self._hear, self._end)
         self.silence = Silence()
         self.is_serving = False
         self.pid = 0
         self._heard = heard
         self._ended = ended
-        self._process: Any = None
         self._reason = "died"
         self._joining: deque[socket.socket] = deque()
         self._agreements: dict[int, Deferred[None]] = {}
 
-    def spawn(self, reactor: Any, role: str) -> None:
-        """Start the process."""
+    def begin(self, reactor: Any, nursery: Nursery, role: str) -> None:
+        """Have the process made; it can be spoken to at once."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        with ours, theirs, open(os.devnull, "rb") as nothing:
-            self._process = reactor.spawnProcess(
-                self,
-                sys.executable,
-                [sys.executable, "-P", "-m", MODULE, role],
-                env=_environment(),
-                childFDs={0: nothing.fileno(), 1: 1, 2: 2, CONTROL: theirs.fileno()},
-            )
-            self.pid = self._process.pid
+        with ours:
             factory = ChannelFactory(self.channel)
             reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)
+        nursery.fork(role, theirs, self._born)
+
+    def _born(self, pid: int) -> None:
+        self.pid = pid
 
     def join(self, end: socket.socket, order: Order) -> None:
         """Give the process an end of a connection; ours is closed once it has it."""
@@ -101,25 +91,22 @@ class Child(ProcessProtocol):
         else:
             self._heard(report)
 
-    def kill(self, reason: str = "stopped") -> None:
-        """End the process whatever it does."""
+    def kill(self, reason: str = "stopped") -> bool:
+        """End the process whatever it does; tell whether there is one yet."""
         self._reason = reason
-        self._process.signalProcess(signal.SIGKILL)
+        if not self.pid:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        return True
 
-    def processEnded(self, _reason: Failure) -> None:
-        """Called when the process is no more."""
+    def _end(self) -> None:
         for end in self._joining:
             end.close()
         agreements, self._agreements = self._agreements, {}
         for agreement in agreements.values():
             agreement.errback(ConfigurationError("a worker ended while it prepared"))
         self._ended(self, self._reason)
-
-
-def _environment() -> dict[str, str]:
-    """Let the child find this very package, however it was found here; not what lies around."""
-    places = [str(Path(k8sdns.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
 class Keeper:
@@ -130,6 +117,7 @@ class Keeper:
         role: str,
         number: int,
         reactor: Any,
+        nursery: Nursery,
         metrics: Metrics,
         born: Callable[[Keeper], None],
         heard: Callable[[Keeper, Report], None],
@@ -137,9 +125,9 @@ class Keeper:
     ) -> None:
         self.role = role
         self.number = number
-        self.asked = 0  # by those that were there before
         self.child: Child | None = None
         self._reactor = reactor
+        self._nursery = nursery
         self._restarts = metrics.counter(WORKER_RESTARTS)
         self._born, self._heard, self._gone = born, heard, gone
         self._pause = 0.0
@@ -155,7 +143,7 @@ class Keeper:
         self._again = None
         self._began = self._reactor.seconds()
         child = Child(lambda report: self._heard(self, report), self._ended)
-        child.spawn(self._reactor, self.role)
+        child.begin(self._reactor, self._nursery, self.role)
         self.child = child
         self._born(self)
 
@@ -169,7 +157,8 @@ class Keeper:
         child = self.child
         if child is not None and child.silence.is_too_long(child.pid):
             log.error("{who} (pid {pid}) hangs: it is replaced", who=str(self), pid=child.pid)
-            child.kill("hung")
+            if not child.kill("hung"):
+                self._nursery.kill()
 
     def _ended(self, child: Child, reason: str) -> None:
         self.child = None

@@ -139,12 +139,26 @@ class Counted(msgspec.Struct, frozen=True, tag=26):
     histograms: tuple[tuple[Metric, tuple[tuple[Labels, tuple[int, ...], float], ...]], ...]
 
 
-Order: TypeAlias = Start | Prepare | Commit | Abort | Join | Stop
-Report: TypeAlias = Beat | Joined | Serving | Failed | Prepared | Refused | Halt | Counted
+class Fork(msgspec.Struct, frozen=True, tag=7):
+    """To the nursery: a channel's end comes along, for a new process of this role."""
 
-_encode = msgspec.msgpack.Encoder().encode
-_orders: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
-_reports: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
+    number: int
+    role: str
+
+
+class Born(msgspec.Struct, frozen=True, tag=30):
+    """From the nursery: the process that was asked for runs."""
+
+    number: int
+    pid: int
+
+
+Order: TypeAlias = Start | Prepare | Commit | Abort | Join | Stop | Fork
+Report: TypeAlias = Beat | Joined | Serving | Failed | Prepared | Refused | Halt | Counted | Born
+
+encode: Final[Callable[[Order | Report], bytes]] = msgspec.msgpack.Encoder().encode
+decode_order: Final[Callable[[bytes], Order]] = msgspec.msgpack.Decoder(Order).decode
+decode_report: Final[Callable[[bytes], Report]] = msgspec.msgpack.Decoder(Report).decode
 
 
 @implementer(IFileDescriptorReceiver)
@@ -160,7 +174,7 @@ class Channel(Int32StringReceiver):
     def __init__(
         self, is_parent: bool, heard: Callable[[Any], None], lost: Callable[[], None]
     ) -> None:
-        self._decode: Callable[[bytes], Any] = (_reports if is_parent else _orders).decode
+        self._decode: Callable[[bytes], Any] = decode_report if is_parent else decode_order
         self._heard = heard
         self._lost = lost
         self.received: deque[int] = deque()
@@ -177,7 +191,7 @@ class Channel(Int32StringReceiver):
             return
         for descriptor in descriptors:
             transport.sendFileDescriptor(descriptor)
-        self.sendString(_encode(message))  # type: ignore[no-untyped-call]
+        self.sendString(encode(message))  # type: ignore[no-untyped-call]
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
         """Keep it for the message that follows."""

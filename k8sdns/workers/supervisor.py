@@ -41,6 +41,7 @@ from k8sdns.workers.control import (
     Start,
     Wanted,
 )
+from k8sdns.workers.nursery import Nursery
 from k8sdns.workers.silence import LOOK_EVERY
 from k8sdns.workers.sockets import WorkerSockets
 from k8sdns.workers.tallies import Gathered
@@ -99,6 +100,7 @@ class Supervisor:
         self._halt = halt
         self._sockets = WorkerSockets(plan.processes)
         self._gathered = Gathered(metrics)
+        self._nursery = Nursery(reactor)
         self._serving = metrics.gauge(WORKERS)
         self._workers = [self._keeper(WORKER, number) for number in range(plan.processes)]
         self._feeder = self._keeper(FEEDER, 0)
@@ -111,7 +113,14 @@ class Supervisor:
 
     def _keeper(self, role: str, number: int) -> Keeper:
         return Keeper(
-            role, number, self._reactor, self._metrics, self._born, self._heard, self._gone
+            role,
+            number,
+            self._reactor,
+            self._nursery,
+            self._metrics,
+            self._born,
+            self._heard,
+            self._gone,
         )
 
     @property
@@ -164,6 +173,7 @@ class Supervisor:
         if self._looks.running:
             self._looks.stop()
         await gatherResults([keeper.stop() for keeper in (*self._workers, self._feeder)])
+        await self._nursery.stop()
         self._sockets.close()
         await self._pages.stop()
 

@@ -34,16 +34,19 @@ COREFILE = f"""
 
 
 def children(pid):
-    """Return the processes that `pid` started, by role, in the order of their start."""
-    found = {}
+    """Return the processes that came from `pid`, by role, in the order of their pids."""
+    parents, names = {}, {}
     for each in Path("/proc").glob("[0-9]*"):
         try:
-            status = (each / "stat").read_text().rpartition(")")[2].split()
-            words = (each / "cmdline").read_bytes().split(b"\0")
+            name, _, status = (each / "stat").read_text().partition("(")[2].rpartition(")")
         except OSError:
             continue
-        if int(status[1]) == pid and b"k8sdns.child" in words:
-            found.setdefault(words[-2].decode(), []).append(int(each.name))
+        parents[int(each.name)] = int(status.split()[1])
+        names[int(each.name)] = name
+    found = {}
+    for each in sorted(parents):
+        if parents.get(parents[each]) == pid and names[each].startswith("k8sdns-"):
+            found.setdefault(names[each].removeprefix("k8sdns-"), []).append(each)
     return found
 
 

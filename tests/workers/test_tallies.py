@@ -21,7 +21,7 @@ DONE = st.tuples(
 
 def sent(counted):
     """Return a report as it arrives."""
-    return control._reports.decode(control._encode(counted))
+    return control.decode_report(control.encode(counted))
 
 
 @given(st.lists(DONE, max_size=60))
