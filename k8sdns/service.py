@@ -106,6 +106,8 @@ class DNSService(MultiService):
     def privilegedStartService(self) -> None:
         """Bind the sockets, before privileges are dropped; raises `ConfigurationError`."""
         self._assemble()
+        if self._owns_process:
+            collecting.settle()
         super().privilegedStartService()  # type: ignore[no-untyped-call]
 
     def startService(self) -> None:
@@ -115,12 +117,12 @@ class DNSService(MultiService):
         if self._owns_process:
             reload_on_signals(self._reactor, self.reload)
             if assembled.reloads is not None:
-                assembled.reloads.afterwards.append(collecting.settle)
+                assembled.reloads.afterwards.append(collecting.sweep)
         started = assembled.start()
         if started is None:
-            self._serving()
+            self._greet()
         else:
-            started.addCallbacks(lambda _: self._serving(), self._could_not_start)
+            started.addCallbacks(lambda _: self._greet(), self._could_not_start)
 
     def reload(self) -> None:
         """Read the Corefile again and serve what it says, changed or not; what fails is logged."""
@@ -139,11 +141,6 @@ class DNSService(MultiService):
         assembled.privileged_start()
         self._assembled = assembled
         return assembled
-
-    def _serving(self) -> None:
-        self._greet()
-        if self._owns_process:
-            collecting.settle()
 
     def _greet(self) -> None:
         if not self._quiet:
