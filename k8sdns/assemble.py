@@ -7,7 +7,8 @@ Refuses to know any particular directive.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from k8sdns.corefile.directive import Directive
 from k8sdns.corefile.dump import as_json
 from k8sdns.corefile.parser import Corefile
 from k8sdns.corefile.source import CorefileText
+from k8sdns.errors import ConfigurationError, CorefileError
 from k8sdns.interfaces import IGate, ILeaving, IReadiness, IRefusalObserver, IStreamSecurity
 from k8sdns.metrics import HTTPS_RESPONSES, Metrics
 from k8sdns.plan import Plan, PlannedBlock
@@ -99,12 +101,14 @@ def generate(plan: Plan, context: Context) -> Generation:
     for block, draft in zip(plan.blocks, drafts, strict=True):
         for directive, settings in _installed(block, context):
             if directive.install is not None:
-                directive.install(settings, draft)
+                with _placed(block, directive.word):
+                    directive.install(settings, draft)
             draft.words.append(directive.word)
     for block, draft in zip(plan.blocks, drafts, strict=True):
         for directive, settings in _installed(block, context):
             if directive.connect is not None:
-                directive.connect(settings, draft)
+                with _placed(block, directive.word):
+                    directive.connect(settings, draft)
     return Generation(
         _servers(plan, drafts, context) if context.role in (ALONE, WORKER) else {},
         tuple(_all(drafts, IService)),
@@ -113,6 +117,18 @@ def generate(plan: Plan, context: Context) -> Generation:
         context.share,
         tuple(_all(drafts, IReadiness)),
     )
+
+
+@contextmanager
+def _placed(block: PlannedBlock, word: str) -> Iterator[None]:
+    """Let what is wrong with a directive's files and surroundings name its line in the Corefile."""
+    try:
+        yield
+    except CorefileError:
+        raise
+    except ConfigurationError as error:
+        file, line = block.written_at.get(word, (block.file, block.line))
+        raise CorefileError(str(error), file, line) from error
 
 
 def _installed(block: PlannedBlock, context: Context) -> list[tuple[Directive, Any]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from k8sdns import names
@@ -32,7 +32,10 @@ BUILT_IN = ". {\n    whoami\n    log\n}\n"
 
 @dataclass(frozen=True)
 class PlannedBlock:
-    """One server block: its addresses, the hosts it listens on, its directives in chain order."""
+    """One server block: its addresses, the hosts it listens on, its directives in chain order.
+
+    `written_at` is the place of each word, as (file, line), for errors that building it may bring.
+    """
 
     addresses: tuple[Address, ...]
     hosts: tuple[str, ...]  # () is every address
@@ -40,6 +43,7 @@ class PlannedBlock:
     root: str
     file: str
     line: int
+    written_at: Mapping[str, tuple[str, int]] = field(default_factory=dict, compare=False)
 
     @property
     def zones(self) -> tuple[bytes, ...]:
@@ -176,6 +180,7 @@ def _planned(
         read[-1][2] if read else folder,
         block.file,
         block.line,
+        {stanza.word: (stanza.file, stanza.line) for stanza in block.stanzas},
     )
 
 

@@ -195,7 +195,10 @@ def test_a_mistake_is_one_line_that_names_its_place(checked, stanza, message):
 
 
 def test_a_directive_that_knows_no_lists_is_refused():
-    with pytest.raises(ConfigurationError, match="whoami does not know clients' search lists"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"^Corefile:2 - plugin/autopath: whoami does not know clients' search lists",
+    ):
         serve(". {\nautopath @whoami\nwhoami\n}")
 
 

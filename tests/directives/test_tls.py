@@ -103,7 +103,7 @@ def test_files_that_cannot_be_used_end_the_start(
     else:
         (tmp_path / name).write_bytes(octets)
     stanza = f"tls {files.certificate} {files.key} {files.ca}"
-    with pytest.raises(ConfigurationError, match=f"plugin/tls: .*{message}"):
+    with pytest.raises(ConfigurationError, match=f"^Corefile:2 - plugin/tls: .*{message}"):
         serve(f"tls://. {{\n{stanza} {{\nclient_auth verify_if_given\n}}\nwhoami\n}}")
 
 
@@ -311,5 +311,5 @@ def test_a_broken_certificate_ends_the_start(twistd, files, tmp_path, free_port)
         wait=False,
     )
     assert server.wait() == 1
-    assert f"plugin/tls: {files.certificate} holds no certificate in PEM form" in server.output
+    assert f":3 - plugin/tls: {files.certificate} holds no certificate in PEM form" in server.output
     assert "Traceback" not in server.output
