@@ -99,27 +99,28 @@ class ServerBlock:
         def respond(question: Question) -> Answered:
             try:
                 result = stage(question, rest)
+                if isinstance(result, Answer):
+                    return result
+                return result.addErrback(self._failed, question)
             except Exception:  # noqa: BLE001 - a bug costs this query only
                 return self._failed(Failure(), question)
-            if isinstance(result, Answer):
-                return result
-            return result.addErrback(self._failed, question)
 
         return respond
 
     def _ask_chain(self, question: Question) -> Answered:
+        # What is neither an Answer nor a Deferred fails in here, as a bug like any other.
         try:
             result = self.chain.answer(question)
+            # Asking for the Answer, not for the Deferred: that is an abstract base class, whose
+            # isinstance costs as much as reading the query.
+            if isinstance(result, Answer):
+                return result
+            if result is None:
+                return self._nobody()
+            # One pair: saying that nobody knows cannot fail.
+            return result.addCallbacks(self._or_nobody, self._failed, errbackArgs=(question,))
         except Exception:  # noqa: BLE001 - a bug costs this query only
             return self._failed(Failure(), question)
-        # Asking for the Answer, not for the Deferred: that is an abstract base class, whose
-        # isinstance costs as much as reading the query.
-        if isinstance(result, Answer):
-            return result
-        if result is None:
-            return self._nobody()
-        # One pair: saying that nobody knows cannot fail.
-        return result.addCallbacks(self._or_nobody, self._failed, errbackArgs=(question,))
 
     def _or_nobody(self, result: Answer | None) -> Answer:
         return self._nobody() if result is None else result

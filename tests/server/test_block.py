@@ -147,6 +147,28 @@ def test_a_bug_in_a_stage_costs_that_query_only() -> None:
     assert panics[()] == 1
 
 
+@implementer(IStage)
+class Returns:
+    """A stage that returns what no stage may."""
+
+    def __init__(self, what: Any) -> None:
+        self.what = what
+
+    def respond(self, _question: Question, _rest: Any) -> Any:
+        return self.what
+
+
+@pytest.mark.parametrize("nonsense", [None, "no answer at all", 7])
+def test_what_is_no_answer_is_a_bug_and_goes_no_further(nonsense: Any) -> None:
+    panics = Counts()
+    block = ServerBlock([Returns(nonsense)], panics, ["a"])
+    assert answered(block).rcode == records.SERVFAIL
+    if nonsense is not None:  # from an authority None means that the next one is asked
+        block = ServerBlock([Says(nonsense)], panics, ["a"])
+        assert answered(block).rcode == records.SERVFAIL
+    assert sum(panics.values()) == 1 + (nonsense is not None)
+
+
 def test_things_are_filed_under_what_they_provide() -> None:
     @implementer(IObserver)
     class Watcher:
