@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import ssl
 import subprocess
 from contextlib import suppress
 
+import dns.message
+import dns.query
 import pytest
 from OpenSSL import SSL
 from twisted.internet.protocol import Factory, Protocol
@@ -302,6 +306,30 @@ def test_a_certificate_is_renewed_while_serving(dot, files, authority, tmp_path,
     (tmp_path / "key").write_bytes(key)
     asked = [f"+tls-ca={files.ca}", "+tls-hostname=other.test", "web.example.org", "A"]
     dot.wait_until(lambda: "NOERROR" in kdig(tool, dot, *asked), "the new certificate")
+
+
+def test_a_reload_keeps_connections_and_the_last_good_certificate(dot, files, tmp_path):
+    corefile = tmp_path / "Corefile"
+    query = dns.message.make_query("a.big", "TXT")
+    context = ssl.create_default_context(cafile=files.ca)
+    with (
+        socket.create_connection(("127.0.0.1", dot.dot), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="dns.test") as stream,
+    ):
+
+        def says():
+            return dns.query.tls(query, "127.0.0.1", sock=stream, timeout=10).to_text()
+
+        assert "x" * 250 in says()
+        text = corefile.read_text()
+        corefile.write_text(text.replace("x" * 250, "new"))
+        dot.process.send_signal(signal.SIGUSR1)
+        dot.wait_until(lambda: '"new"' in says(), "the new answer on the old connection")
+        corefile.write_text(text.replace(files.certificate, "/nowhere"))
+        dot.process.send_signal(signal.SIGUSR1)
+        dot.wait_until(lambda: "cannot read /nowhere" in dot.output, "the reason")
+        assert f"{corefile}:3 - plugin/tls: cannot read /nowhere" in dot.output
+        assert '"new"' in says()
 
 
 def test_a_broken_certificate_ends_the_start(twistd, files, tmp_path, free_port):
