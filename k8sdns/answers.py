@@ -11,6 +11,7 @@ names point into it; `Answer.rendered` is the one place that guards this.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from k8sdns import names, records
@@ -36,7 +37,7 @@ class Answer:
     that made it. `options` are EDNS options (code, octets) for the reply. `error` is what went
     wrong, for `errors` to log. `is_current` is the one thing that changes: whoever sets it
     promises that the same question has this same Answer until it is unset, at the moment in which
-    that ends.
+    that ends. `told`, if there is one, is called with how often it was given again meanwhile.
     """
 
     __slots__ = (
@@ -51,6 +52,7 @@ class Answer:
         "options",
         "rcode",
         "source",
+        "told",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +79,7 @@ class Answer:
         self.source = source
         self.error = error
         self.is_current = False
+        self.told: Callable[[int], None] | None = None
         self._octets = 0
         self._rendered: Rendered | None = None
 

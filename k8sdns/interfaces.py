@@ -36,6 +36,15 @@ class IAuthority(Interface):
         """
 
 
+class IRepeatable(IAuthority):
+    """An authority whose replies may be given again, or that stands in front of such a one."""
+
+    repeats_as = Attribute('The `source` of its Answers that may be current; "" if there are none.')
+
+    def never_answers(question: Question) -> bool:
+        """Tell whether it passes on every question like this one, now and later."""
+
+
 class IRemoteAuthority(IAuthority):
     """An authority whose answers come over the network: what `cache` wraps, live data never."""
 

@@ -36,6 +36,7 @@ from k8sdns.interfaces import (
     ILookup,
     IMetadata,
     IReadiness,
+    IRepeatable,
     ISearchPath,
     ITransferable,
 )
@@ -67,7 +68,7 @@ class Below(NamedTuple):
     services: Mapping[bytes, Service]
 
 
-@implementer(IReadiness, ITransferable, IMetadata, ISearchPath, IClusterView)
+@implementer(IRepeatable, IReadiness, ITransferable, IMetadata, ISearchPath, IClusterView)
 class KubernetesAuthority(Authority):
     """Answers for the zones of one cluster from its store (Kubernetes DNS specification 1.1.0).
 
@@ -80,7 +81,7 @@ class KubernetesAuthority(Authority):
     an alias that leads out of the zone is answered alone.
     """
 
-    word = "kubernetes"
+    word = repeats_as = "kubernetes"
 
     def __init__(
         self,
@@ -170,6 +171,10 @@ class KubernetesAuthority(Authority):
         else:
             made = self._answer_at_top(question, zone, labels)
         return self._missing(question, zone) if made is None else made
+
+    def never_answers(self, question: Question) -> bool:
+        """Pass on for ever what is in none of the zones."""
+        return self._zones.match(question.qname) is None
 
     def _missing(self, question: Question, zone: LiveZone) -> Answer | None:
         """Deny a name, unless that would be a lie: before the first listing nobody can know."""

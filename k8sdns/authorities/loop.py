@@ -21,7 +21,7 @@ from k8sdns import names, records
 from k8sdns.answers import Answer, Question
 from k8sdns.authorities.base import Authority
 from k8sdns.errors import Refused
-from k8sdns.interfaces import IAuthority
+from k8sdns.interfaces import IRepeatable
 
 log = Logger(namespace="k8sdns.authorities.loop")
 
@@ -115,11 +115,12 @@ def _place(peer: Any) -> str:
     return f"{host}:{peer.port}"
 
 
-@implementer(IAuthority)
+@implementer(IRepeatable)
 class LoopGuard(Authority):
     """Recognises our own probes; answers nothing else."""
 
     word = "loop"
+    repeats_as = ""
 
     def __init__(self, probes: LoopProbes) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -128,6 +129,10 @@ class LoopGuard(Authority):
     def look_at(self, upstreams: Any) -> None:
         """Have the servers of an authority probed; it provides IUpstreams."""
         self._probes.add(upstreams)
+
+    def never_answers(self, question: Question) -> bool:
+        """Pass on for ever what is no probe."""
+        return question.qtype != records.HINFO
 
     def answer(self, question: Question) -> Answer | None:
         """Return None; a probe that came back is refused, so that it goes round no further."""

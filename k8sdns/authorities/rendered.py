@@ -39,6 +39,7 @@ class RenderedAnswer(Answer):
         self.source = source
         self.error = None
         self.is_current = False
+        self.told = None
         self._octets = 0
         self._rendered = rendered
         self._sections: Sections | None = None

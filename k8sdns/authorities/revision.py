@@ -22,6 +22,7 @@ def revised(
     """
     new = copy.copy(answer)
     new.is_current = False
+    new.told = None
     if flags is not None:
         new.flags = flags
     if options is not None:

@@ -8,6 +8,7 @@ goes on. Refuses to know sockets and octets.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -21,6 +22,7 @@ from k8sdns.interfaces import (
     IAuthority,
     IFailureObserver,
     IObserver,
+    IRepeatable,
     IRepeatObserver,
     IRotation,
     IRouting,
@@ -70,8 +72,10 @@ class ServerBlock:
         self.routings: tuple[Any, ...] = tuple(self.all(IRouting))
         stages = self.all(IStage)
         self.respond: Respond = self._compiled(stages)
-        self._first_word = self.chain.authorities[0].word if self.chain.authorities else None
         self._may_repeat = not stages and not self.routings and self._observers_can_be_told()
+        self._repeatable: tuple[Any, ...] = tuple(
+            takewhile(IRepeatable.providedBy, self.chain.authorities)
+        )
 
     def all(self, interface: Any) -> list[Any]:
         """Return what provides `interface`, in plugin order."""
@@ -80,13 +84,19 @@ class ServerBlock:
     def _observers_can_be_told(self) -> bool:
         return all(map(IRepeatObserver.providedBy, self.all(IObserver)))
 
-    def repeats(self, answer: Answer) -> bool:
+    def repeats(self, question: Question, answer: Answer) -> bool:
         """Tell whether `answer`, while it is current, is what the same question would get again.
 
-        So it is where nothing stands around the chain and its first authority made the Answer: of
-        any other, those before it had to pass the question on, which they may not do next time.
+        So it is where nothing stands around the chain, and whoever was asked before the maker of
+        the Answer passes such a question on for ever.
         """
-        return self._may_repeat and answer.source == self._first_word
+        if not self._may_repeat:
+            return False
+        for authority in self._repeatable:
+            if not authority.never_answers(question):
+                source: str = authority.repeats_as
+                return source == answer.source
+        return False
 
     def _compiled(self, stages: Iterable[Any]) -> Respond:
         """Wrap the stages around the chain, the first one outermost."""

@@ -93,7 +93,7 @@ class Repeater:
             if len(query) <= MAX_QUERY_OCTETS:
                 self._seen_once.add(query)
             return
-        if not self._is_plain(question) or not block.repeats(answer):
+        if not self._is_plain(question) or not block.repeats(question, answer):
             return
         tails = self._tails(question, answer, block, reply)
         if tails:
@@ -161,4 +161,4 @@ def _tallies(
     block: ServerBlock, question: Question, answer: Answer, size: int
 ) -> tuple[Tally, ...]:
     found = (observer.tally(question, answer, size) for observer in block.all(IRepeatObserver))
-    return tuple(tally for tally in found if tally is not None)
+    return tuple(tally for tally in (*found, answer.told) if tally is not None)

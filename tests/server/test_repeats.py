@@ -16,7 +16,14 @@ from k8sdns.answers import Answer, Question
 from k8sdns.authorities.kubernetes import KubernetesAuthority
 from k8sdns.cluster.model import Endpoint, EndpointSlice, Namespace, Port, Service
 from k8sdns.cluster.store import Store
-from k8sdns.interfaces import IAuthority, IObserver, IRepeatObserver, IRotation, IStage
+from k8sdns.interfaces import (
+    IAuthority,
+    IObserver,
+    IRepeatable,
+    IRepeatObserver,
+    IRotation,
+    IStage,
+)
 from k8sdns.metrics import PANICS, Metrics
 from k8sdns.server.block import ServerBlock
 from k8sdns.server.repeats import MAX_REPLIES, MAX_SIGHTINGS, Repeater
@@ -27,11 +34,14 @@ CLIENT = ("192.0.2.9", 4321)
 LOCAL = ("127.0.0.1", 53)
 
 
-@implementer(IAuthority)
+@implementer(IRepeatable)
 class Counting:
     """An authority whose answers are current until it says otherwise; counts its questions."""
 
-    word = "counting"
+    word = repeats_as = "counting"
+
+    def never_answers(self, _question: Question) -> bool:
+        return False
 
     def __init__(self, addresses: int = 1) -> None:
         self.asked = 0
@@ -151,6 +161,48 @@ def test_where_something_else_may_have_its_say_nothing_is_repeated(thing: Any) -
     for _ in range(5):
         ask(repeater)
     assert authority.asked == 5
+
+
+def test_behind_one_that_never_answers_such_a_name_replies_are_repeated() -> None:
+    @implementer(IRepeatable)
+    class Elsewhere:
+        word = repeats_as = "elsewhere"
+
+        def never_answers(self, question: Question) -> bool:
+            return names.is_subdomain(question.qname, names.from_text("example.org"))
+
+        def answer(self, _question: Question) -> None: ...
+
+    authority = Counting()
+    repeater = serve(Elsewhere(), authority).repeater()
+    for _ in range(5):
+        ask(repeater)
+    assert authority.asked == 2
+    for _ in range(5):
+        ask(repeater, "www.example.net")
+    assert authority.asked == 7
+
+
+def test_the_maker_of_an_answer_is_told_of_its_repetitions() -> None:
+    told: list[int] = []
+    authority = Counting()
+    server = serve(authority)
+    repeater = server.repeater()
+    ask(repeater)
+    authority.answers.clear()
+    real = authority.answer
+
+    def answer(question: Question) -> Answer:
+        made = real(question)
+        made.told = told.append
+        return made
+
+    authority.answer = answer  # type: ignore[method-assign]
+    server.router.routes[0].block.chain._asks = (answer,)
+    for _ in range(7):
+        ask(repeater)
+    server.tell_observers()
+    assert sum(told) == 6
 
 
 def test_observers_are_told_of_every_repetition() -> None:

@@ -21,13 +21,14 @@ from k8sdns.answers import AD, CD, RD, Answer, Question
 from k8sdns.authorities.base import Authority
 from k8sdns.authorities.cache.entry import Entry, Key, in_pieces, with_ttl
 from k8sdns.authorities.cache.judgement import Keep, has_dead_signature, judge
+from k8sdns.authorities.cache.moments import MOMENT_SECONDS, Moments
 from k8sdns.authorities.cache.settings import CacheSettings
 from k8sdns.authorities.cache.stale import Verification, Verifications
 from k8sdns.authorities.cache.store import CacheStore
 from k8sdns.authorities.cache.tally import Tallies
 from k8sdns.authorities.rendered import RenderedAnswer, ttl_places
 from k8sdns.authorities.upstream.reply import WireAnswer
-from k8sdns.interfaces import IAuthority
+from k8sdns.interfaces import IRepeatable
 from k8sdns.wire.edns import option_octets
 from k8sdns.wire.reader import OPCODE_BITS
 
@@ -39,9 +40,11 @@ _KEYED = OPCODE_BITS | RD | CD  # header bits that the answer depends on
 _REFRESHED = (records.NOERROR, records.NXDOMAIN)
 
 
-@implementer(IAuthority)
+@implementer(IRepeatable)
 class CachedAuthority(Authority):
     """Stands in the place of `remote` and asks it only for what `store` does not have."""
+
+    repeats_as = "cache"
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class CachedAuthority(Authority):
         self._ask: Callable[[Question], Asked] = getattr(remote, "validated", None) or (
             lambda question: remote.answer(_validated(question))
         )
+        self._moments = Moments(clock)
         self._verifications = Verifications(clock, settings.stale.timeout)
 
     @property
@@ -93,9 +97,28 @@ class CachedAuthority(Authority):
         settings = self._settings
         if settings.prefetch.amount:
             self._prefetch(entry, question, now)
+        wants_ad = does or bool(flags & AD)
         if settings.keeps_ttl:
-            return entry.shown_with(int(entry.ttl), does or bool(flags & AD))
-        return entry.shown(now, does or bool(flags & AD))
+            shown = entry.shown_with(int(entry.ttl), wants_ad)
+        else:
+            shown = entry.shown(now, wants_ad)
+        if not shown.is_current:
+            self._hold(shown, entry, question, now)
+        return shown
+
+    def never_answers(self, _question: Question) -> bool:
+        """Only the remote authority knows what is its own."""
+        return False
+
+    def _hold(self, shown: Answer, entry: Entry, question: Question, now: float) -> None:
+        """Let an answer be repeated for a moment, where that hides nothing.
+
+        Prefetching counts every hit as it comes, and what expires soon must not outlive it.
+        """
+        if self._settings.prefetch.amount or entry.expires - now <= MOMENT_SECONDS:
+            return
+        shown.told = self._tallies.again(question, entry.keep)
+        self._moments.hold(shown)
 
     def _asked(self, question: Question, key: Key) -> Asked:
         """Ask the remote authority; None is "not mine" and no miss."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from k8sdns import metrics as table
 from k8sdns.answers import Question
 from k8sdns.authorities.cache.judgement import Keep
@@ -53,13 +55,17 @@ class Tallies:
             tally = self._by_server[name] = Tally()
         return tally
 
-    def hit(self, question: Question, keep: Keep) -> None:
-        """Count an answer from the cache."""
+    def hit(self, question: Question, keep: Keep, count: int = 1) -> None:
+        """Count an answer from the cache, or `count` of them."""
         tally = self.of(question)
         if keep is Keep.SUCCESS:
-            tally.hits_success += 1
+            tally.hits_success += count
         else:
-            tally.hits_denial += 1
+            tally.hits_denial += count
+
+    def again(self, question: Question, keep: Keep) -> Callable[[int], None]:
+        """Return what counts that an answer was given so often again."""
+        return lambda count: self.hit(question, keep, count)
 
     def missed(self, question: Question) -> None:
         """Count a question that the cache had no answer to."""
