@@ -26,6 +26,7 @@ from k8sdns.cluster.model import (
     key_of,
     kind_of,
 )
+from k8sdns.cluster.shared import shared
 from k8sdns.cluster.store import Store, visible
 from k8sdns.interfaces import ISink
 
@@ -88,7 +89,7 @@ def take(sink: ISink, messages: Sequence[Message]) -> None:
     """Say `messages` to a sink."""
     for message in messages:
         if isinstance(message, (Service, EndpointSlice, Pod, Namespace)):
-            sink.upsert(message)
+            sink.upsert(shared(message))
         elif isinstance(message, Delete):
             sink.delete(message.kind, message.namespace, message.name)
         elif isinstance(message, Listing):

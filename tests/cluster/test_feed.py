@@ -21,14 +21,12 @@ SOURCE = feed.source_name(KEY)
 
 
 def service(name, ip="10.0.0.1"):
-    return Service("ns", name, "1", "ClusterIP", (ip,), "", (Port("web", 80, "TCP"),), ())
+    return Service("ns", name, "", "ClusterIP", (ip,), "", (Port("web", 80, "TCP"),), ())
 
 
 def endpoints(name, ip="10.1.0.1"):
     ports = (Port("web", 80, "TCP"),)
-    return EndpointSlice(
-        "ns", name, "a", "1", ports, (Endpoint((ip,), "", "p", "n", "z"),), 12345.5
-    )
+    return EndpointSlice("ns", name, "a", "", ports, (Endpoint((ip,), "", "p", "n", "z"),), 12345.5)
 
 
 class Room(StringTransport):
@@ -84,7 +82,7 @@ def pair():
 
 
 THINGS = [
-    service("a"), endpoints("a-1"), Pod("ns", "p", "1", "10.1.0.1"), Namespace("ns", "1"),
+    service("a"), endpoints("a-1"), Pod("ns", "p", "", "10.1.0.1"), Namespace("ns", ""),
 ]  # fmt: skip
 
 
@@ -93,6 +91,16 @@ def test_every_kind_survives_the_wire(pair, thing):
     pair.relay.upsert(thing)
     pair.carry()
     assert pair.known() == {thing}
+
+
+def test_versions_are_for_those_who_watch_and_equal_parts_are_kept_once(pair):
+    for name in ("a", "b"):
+        pair.relay.upsert(msgspec.structs.replace(service(name), resource_version="12"))
+    pair.carry()
+    one, two = sorted(pair.known(), key=lambda each: each.name)
+    assert one.resource_version == two.resource_version == ""
+    assert one.ports is two.ports
+    assert one.namespace is two.namespace
 
 
 def test_a_newcomer_gets_everything_and_is_synced(pair):
