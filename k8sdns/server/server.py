@@ -133,11 +133,14 @@ class Server(DNSServerFactory):
         question.server = self
         if is_stream:
             question.is_stream = True
-            if question.qtype in TRANSFER_TYPES:
-                return self._ask_for_zone(question, started)  # type: ignore[no-any-return]
-        route = self.router.find(question)
+        try:
+            route = self.router.find(question)
+        except Exception:  # noqa: BLE001 - a view's bug costs this query only
+            return self._unroutable(question, started)
         if route is None or (question.qclass != records.IN and not self.serves_any_class):
             return self._refused(question, started)
+        if is_stream and question.qtype in TRANSFER_TYPES:
+            return self._ask_for_zone(question, route, started)  # type: ignore[no-any-return]
         result = route.block.respond(question)
         if isinstance(result, Answer):
             return self._finished(result, question, route, started, learn)
@@ -150,10 +153,9 @@ class Server(DNSServerFactory):
         """The same for one message of a stream; a zone transfer is an iterator of messages."""
         return self.respond(message, address, local_address, None, True)
 
-    def _ask_for_zone(self, question: Question, started: float) -> Any:
+    def _ask_for_zone(self, question: Question, route: Route, started: float) -> Any:
         """Return the reply to AXFR or IXFR: octets, an iterator of them, or a Deferred."""
-        route = self.router.find(question)
-        if route is None or question.qclass != records.IN:
+        if question.qclass != records.IN:
             return self._refused(question, started)
         result = route.block.respond(question)
         if isinstance(result, Answer):
@@ -233,6 +235,15 @@ class Server(DNSServerFactory):
             except Exception:  # noqa: BLE001 - a bug costs this query only
                 self._panics.add()
                 log.failure("An observer failed on {question}", question=question)
+
+    def _unroutable(self, question: Question, started: float) -> bytes:
+        self._panics.add()
+        log.failure("Could not choose a block for {question}", question=question)
+        message = bare_reply(question, records.SERVFAIL, self.payload_size)
+        if self.dropped:
+            answer = answers.failed(ServerFailure("no block could be chosen"))
+            self._observed(self.dropped, question, answer, started, len(message))
+        return message
 
     def _refused(self, question: Question, started: float) -> bytes:
         message = bare_reply(question, records.REFUSED, self.payload_size)

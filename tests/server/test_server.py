@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from k8sdns import names, records
 from k8sdns.answers import SILENT, Answer, Question, ZoneDenial
-from k8sdns.interfaces import IAuthority, IObserver, IRotation
+from k8sdns.interfaces import IAuthority, IObserver, IRotation, IRouting
 from k8sdns.metrics import PANICS, Metrics
 from k8sdns.server.block import ServerBlock
 from k8sdns.server.router import Route, Router
@@ -173,6 +173,28 @@ def test_observers_see_each_reply_and_cannot_harm_it() -> None:
     reply = ask(serve(Watcher(), Zone()), "www.example.org")
     assert reply is not None
     assert seen == [(names.from_text("www.example.org"), 0, 81)]
+
+
+@implementer(IRouting)
+class BrokenView:
+    name = "broken"
+
+    def admits(self, question: Question) -> bool:
+        if question.name_text.startswith("www."):
+            raise ZeroDivisionError("a bug")
+        return True
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_bug_in_a_view_costs_that_query_only(is_stream: bool) -> None:
+    metrics = Metrics()
+    server = serve(Zone(), BrokenView(), metrics=metrics)
+    ask_with = server.respond_to_stream if is_stream else server.respond
+    for name, rcode in (("www.example.org", 2), ("a.example.org", 3)):
+        query = dns.message.make_query(name, "A").to_wire()
+        reply: Any = ask_with(query, CLIENT, ("", 53))
+        assert dns.message.from_wire(reply).rcode() == rcode
+    assert sum(metrics.counter(PANICS).values()) == 1
 
 
 def test_what_is_refused_is_seen_outside_the_blocks() -> None:
