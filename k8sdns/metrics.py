@@ -166,6 +166,25 @@ LOG_DROPPED = Metric(
 SOCKET_BUFFER = Metric(
     "k8sdns_udp_receive_buffer_bytes", "gauge", "Effective SO_RCVBUF of a UDP socket.", ("address",)
 )
+UDP_SOCKET_DROPS = Metric(
+    "k8sdns_udp_socket_drops_total",
+    "counter",
+    "Datagrams that the kernel dropped because a socket's receive buffer was full.",
+    ("address",),
+)
+EVENT_LOOP_GAP = Metric(
+    "k8sdns_event_loop_gap_seconds",
+    "histogram",
+    "Time by which the event loop came late to a timer: what a query may have had to wait.",
+    (),
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+)
+SATURATION = Metric(
+    "k8sdns_saturation_ratio",
+    "gauge",
+    "Share of the last ten seconds that the event loop ran or waited for a CPU, 0 to 1; "
+    "of several workers the busiest.",
+)
 QUERIES_WAITING = Metric(
     "k8sdns_queries_waiting", "gauge", "Queries whose answer is waited for (an upstream, mostly)."
 )

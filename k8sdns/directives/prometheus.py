@@ -13,6 +13,7 @@ from k8sdns.errors import ConfigurationError
 from k8sdns.interfaces import IRouting
 from k8sdns.server import sockets
 from k8sdns.server.draft import WORKER, BlockDraft, Context
+from k8sdns.server.load import load_of
 from k8sdns.server.tls import StreamSecurity, TlsFiles
 from k8sdns.web import webconfig
 from k8sdns.web.queries import QueryObserver, QueryTable
@@ -62,6 +63,7 @@ def connect(settings: Settings, block: BlockDraft) -> None:
     build_info(metrics)
     table = context.share.take(("query table",), lambda: _table(context))
     enabled = context.share.take(("plugins enabled",), lambda: Enabled(metrics))
+    context.share.take(("load",), lambda: load_of(context.reactor, metrics))
     view = next((each.name for each in block.all(IRouting)), "")
     block.add(QueryObserver(table, view))
     block.add(EnabledWhileRunning(enabled, _enabled(block, view)))

@@ -21,7 +21,7 @@ CGROUP: Final = Path("/sys/fs/cgroup")
 def worthwhile_processes(root: Path = CGROUP) -> int:
     """Return how many workers can run at once: by CPUs, by their quota, by memory; at least 1."""
     cpus = len(os.sched_getaffinity(0))
-    quota = _cpu_quota(root)
+    quota = cpu_quota(root)
     memory = _memory_limit(root)
     if quota is not None:
         cpus = min(cpus, math.ceil(quota))
@@ -30,7 +30,7 @@ def worthwhile_processes(root: Path = CGROUP) -> int:
     return max(cpus, 1)
 
 
-def _cpu_quota(root: Path) -> float | None:
+def cpu_quota(root: Path = CGROUP) -> float | None:
     """Return the CPUs that the control group may use at once, None for no limit."""
     quota, period = "", ""
     text = _text(root / "cpu.max")

@@ -17,6 +17,7 @@ from twisted.internet.protocol import Factory
 from k8sdns.metrics import SOCKET_BUFFER, Metrics
 from k8sdns.server import sockets
 from k8sdns.server.datagram import DatagramPort, port_for
+from k8sdns.server.drops import Drops
 from k8sdns.server.server import Server
 from k8sdns.server.sockets import ListenAddress
 
@@ -89,6 +90,11 @@ class Listener:
         number: int = self._streams[0].getsockname()[1]
         return number
 
+    @property
+    def datagrams(self) -> list[tuple[socket.socket, ListenAddress]]:
+        """The open UDP sockets, and where they listen."""
+        return list(self._datagrams)
+
     def serve_with(self, server: Server, stream_factory: Any) -> None:
         """Have `server` answer from now on; the first call starts nothing yet."""
         if self._server is not None and self._server is not server:
@@ -139,6 +145,7 @@ class Listeners:
         self._make = make
         self._open: dict[ListenKey, Listener] = {}
         self._started = False
+        self._drops = Drops(metrics, self._datagram_sockets)
 
     def __iter__(self) -> Iterator[Listener]:
         return iter(self._open.values())
@@ -161,6 +168,9 @@ class Listeners:
             self._share_ports(is_shared=False)
         return opened
 
+    def _datagram_sockets(self) -> list[tuple[socket.socket, ListenAddress]]:
+        return [each for listener in self._open.values() for each in listener.datagrams]
+
     def _share_ports(self, *, is_shared: bool) -> None:
         """From a wildcard address to a single one a port has two sockets of ours for a moment."""
         for listener in self._open.values():
@@ -181,6 +191,7 @@ class Listeners:
         for key, (server, stream_factory) in servers.items():
             self._open[key].serve_with(server, stream_factory)
             self._open[key].report(self._metrics)
+        self._drops.count()
         if self._started:
             self.start()
 
