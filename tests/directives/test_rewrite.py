@@ -6,6 +6,7 @@ import dns.edns
 import dns.message
 import dns.rcode
 import pytest
+from hypothesis import example, given, strategies as st
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
@@ -186,6 +187,45 @@ def test_an_alias_may_have_to_be_waited_for():
 def test_silence_stays_silence():
     rewriter = Rewriter([rule(["ttl", "suffix", ".", "5"])], LookupLater())
     assert rewriter.respond(Question(), lambda _question: SILENT) is SILENT
+
+
+# -- laws -------------------------------------------------------------------------------------
+
+LABELS = st.lists(st.binary(min_size=1, max_size=20), max_size=4)
+
+
+def through(words, qname):
+    """Return what is asked in the place of `qname`, and the owner of the answer to that."""
+    asked = []
+
+    def rest(question):
+        asked.append(question.qname)
+        return Answer((records.address(question.qname, "192.0.2.1", 5),))
+
+    answer = Rewriter([rule(words.split())], LookupLater()).respond(Question(qname), rest)
+    return asked[0], answer.answer[0].owner
+
+
+@given(LABELS)
+@example([b"a.corp", b"example"])
+@example([b"\\", b"corp", b"example"])
+def test_a_suffix_is_put_back_and_begins_at_a_label(labels):
+    qname = names.from_labels(labels).lower()
+    below = names.from_labels([b"x", *labels], names.from_text("corp.example")).lower()
+    words = "name suffix .corp.example .cluster.local answer auto"
+    assert through(words, below) == (
+        below.replace(b"\4corp\7example\0", b"\7cluster\5local\0"), below,
+    )  # fmt: skip
+    is_meant = qname.endswith(b"\4corp\7example\0") and labels[-2:] == [b"corp", b"example"]
+    if not is_meant:
+        assert through(words, qname) == (qname, qname)
+
+
+@given(LABELS)
+def test_an_exact_name_is_put_back(labels):
+    qname = names.from_labels([b"x", *labels]).lower()
+    words = f"name exact {names.to_text(qname)} new.example"
+    assert through(words, qname) == (names.from_text("new.example"), qname)
 
 
 # -- EDNS options ---------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
+from k8sdns import names
 from k8sdns.corefile.patterns import compiled
 
 KINDS = ("exact", "prefix", "suffix", "substring", "regex")
@@ -33,6 +34,22 @@ class Pattern(NamedTuple):
         return _CHANGES[self.kind](self.text, to)
 
 
+def text_of(name: bytes) -> str:
+    r"""Return a name as rules see it: a dot is always the end of a label.
+
+    A dot inside a label is ``\046`` here, so that no suffix begins inside a label.
+    """
+    return _with_plain_dots(names.to_text(name).lower())
+
+
+def _with_plain_dots(text: str) -> str:
+    return text if "\\" not in text else _ESCAPE.sub(_dot_by_number, text)
+
+
+def _dot_by_number(escape: re.Match[str]) -> str:
+    return "\\046" if escape[0] == "\\." else escape[0]
+
+
 def pattern(kind: str, text: str) -> Pattern:
     """Return a Pattern; raises ValueError for a kind or a regular expression that is none."""
     if kind not in KINDS:
@@ -45,7 +62,7 @@ def pattern(kind: str, text: str) -> Pattern:
 
 def normalised(text: str) -> str:
     """Return `text` in lower case with a final dot, as CoreDNS does whatever the kind of match."""
-    return text.lower() if text.endswith(".") else text.lower() + "."
+    return _with_plain_dots(text.lower() if text.endswith(".") else text.lower() + ".")
 
 
 def check_groups(found: Pattern, to: str) -> None:
@@ -89,6 +106,7 @@ def _regex(text: str, to: str) -> Change:
     return change
 
 
+_ESCAPE = re.compile(r"\\(?:[0-9]{3}|.)")
 _GROUP = re.compile(r"\{([0-9]{1,9})\}")
 _CHANGES: dict[str, Callable[[str, str], Change]] = {
     "exact": _exact, "prefix": _prefix, "suffix": _suffix, "substring": _substring, "regex": _regex,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from k8sdns import names, records
 from k8sdns.answers import Answer, Question
 from k8sdns.records import Record
+from k8sdns.server.rewrite.patterns import text_of
 from k8sdns.waiting import then
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _naptr_replacement(rdata: bytes) -> int:
 
 def _changed_name(name: bytes, change: Change) -> bytes:
     """Return the name changed; what does not match, or would be no name, stays as it is."""
-    changed = change(names.to_text(name).lower())
+    changed = change(text_of(name))
     if changed is None:
         return name
     try:

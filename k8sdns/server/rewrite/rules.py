@@ -14,7 +14,7 @@ from k8sdns.answers import Question
 from k8sdns.errors import ServerFailure
 from k8sdns.server.rewrite import responses
 from k8sdns.server.rewrite.edns0 import OptionChange
-from k8sdns.server.rewrite.patterns import Change, Pattern
+from k8sdns.server.rewrite.patterns import Change, Pattern, text_of
 from k8sdns.server.rewrite.responses import Response
 
 Applied: TypeAlias = "tuple[Question, tuple[Response, ...]] | None"
@@ -55,7 +55,7 @@ def name_rule(pattern: Pattern, to: str, *, auto: bool, answers: tuple[Response,
     fixed = _put_back_suffix(pattern.text, to) if auto and pattern.kind == "suffix" else ()
 
     def apply(question: Question) -> Applied:
-        old = names.to_text(question.qname).lower()
+        old = text_of(question.qname)
         new = change(old)
         if new is None:
             return None
@@ -96,7 +96,7 @@ def response_rule(pattern: Pattern, response: Response) -> Apply:
     """Change the answers to the names of a pattern (``ttl``, ``rcode``)."""
 
     def apply(question: Question) -> Applied:
-        matches = pattern.matches(names.to_text(question.qname).lower())
+        matches = pattern.matches(text_of(question.qname))
         return (question, (response,)) if matches else None
 
     return apply
