@@ -27,7 +27,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger
 from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]
 
-from k8sdns import collecting, logs
+from k8sdns import logs
+from k8sdns.collecting import Collector
 from k8sdns.drain import GRACE, Drain
 from k8sdns.errors import ConfigurationError
 from k8sdns.options import OUR_LINES, Options, Plan, log_our_lines, version_lines
@@ -102,12 +103,13 @@ class DNSService(MultiService):
         self._quiet = quiet
         self._owns_process = owns_process
         self._assembled: Assembled | None = None
+        self._collector = Collector()
 
     def privilegedStartService(self) -> None:
         """Bind the sockets, before privileges are dropped; raises `ConfigurationError`."""
         self._assemble()
         if self._owns_process:
-            collecting.settle()
+            self._collector.settle()
         super().privilegedStartService()  # type: ignore[no-untyped-call]
 
     def startService(self) -> None:
@@ -117,7 +119,7 @@ class DNSService(MultiService):
         if self._owns_process:
             reload_on_signals(self._reactor, self.reload)
             if assembled.reloads is not None:
-                assembled.reloads.afterwards.append(collecting.sweep)
+                assembled.reloads.afterwards.append(self._collector.reloaded)
         started = assembled.start()
         if started is None:
             self._greet()

@@ -30,18 +30,18 @@ def alive():
 
 def test_what_lives_is_not_looked_at_again():
     kept = Node()
-    collecting.settle()
+    collecting.Collector().settle()
     assert gc.get_freeze_count() > 1000
     assert alive() == 0
     assert kept.itself is kept
     assert gc.get_threshold() == collecting.THRESHOLDS
 
 
-def test_what_came_later_is_freed_once_nobody_wants_it():
-    collecting.settle()
-    kept = Node()
-    collecting.sweep()
+def test_what_reloads_left_is_freed_after_some_of_them():
+    collector = collecting.Collector()
+    collector.settle()
+    Node()
     assert alive() == 1
-    del kept
-    assert collecting.sweep() >= 1
+    for _ in range(collecting.SWEPT_EVERY):
+        collector.reloaded()
     assert alive() == 0
