@@ -22,7 +22,7 @@ from k8sdns.corefile.parser import Corefile
 from k8sdns.corefile.source import CorefileText
 from k8sdns.errors import ConfigurationError, CorefileError
 from k8sdns.interfaces import IGate, ILeaving, IReadiness, IRefusalObserver, IStreamSecurity
-from k8sdns.metrics import HTTPS_RESPONSES, Metrics
+from k8sdns.metrics import HTTPS_RESPONSES, Metrics, count_dropped_lines
 from k8sdns.plan import Plan, PlannedBlock
 from k8sdns.reloading import Reloads
 from k8sdns.running import Generation, Running
@@ -63,6 +63,7 @@ def words() -> Sequence[str]:
 def build(plan: Plan, reactor: Any, halt: Callable[[str], None]) -> Running | Supervisor:
     """Return what serves `plan`, with one process or several; nothing is opened yet."""
     metrics = Metrics()
+    count_dropped_lines(metrics)
     readiness = WorkersReadiness()
     things = (readiness,) if plan.processes > 1 else ()
     role = PARENT if plan.processes > 1 else ALONE

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -24,7 +25,7 @@ from k8sdns.cluster.fed import Fed, FeedFactory
 from k8sdns.cluster.feeding import Feeding, TakerFactory
 from k8sdns.corefile.source import CorefileText
 from k8sdns.errors import ConfigurationError
-from k8sdns.metrics import Metrics
+from k8sdns.metrics import Metrics, count_dropped_lines
 from k8sdns.plan import Plan
 from k8sdns.running import Generation, Running
 from k8sdns.server.carried import Share
@@ -104,6 +105,7 @@ class Duty:
         self._role = role
         self._end = end
         self._metrics = Metrics()
+        count_dropped_lines(self._metrics)
         self._tally = Tally(self._metrics)
         self._inherited = Inherited()
         self._feed = Feeding() if role == FEEDER else Fed()
@@ -238,6 +240,7 @@ def main(role: str, channel: socket.socket) -> None:
     _ignore_signals()
     reactor = global_reactor()
     use_monotonic_clock(reactor)
+    logs.observer().lines.write = partial(logs.write_whole_lines, 1)
     globalLogBeginner.beginLoggingTo([logs.observer()], redirectStandardIO=False)
     duty = Duty(reactor, role, _end)
     with channel:

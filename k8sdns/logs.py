@@ -57,7 +57,7 @@ class LineWriter:
         self, write: Callable[[bytes], None], *, bound: int = MAX_LINES, linger: float = LINGER
     ) -> None:
         self.dropped = 0
-        self._write = write
+        self.write = write
         self._bound = bound
         self._linger = linger
         self._lines: deque[str] = deque()
@@ -108,7 +108,7 @@ class LineWriter:
             batch = [self._lines.popleft() for _ in range(min(BATCH_LINES, len(self._lines)))]
             octets = "".join(f"{line}\n" for line in batch).encode("utf-8", "backslashreplace")
             try:
-                self._write(octets)
+                self.write(octets)
             except OSError:  # the reader is gone; there is nobody left to tell
                 self.dropped += len(batch)
 
@@ -121,6 +121,20 @@ def write_all(descriptor: int, octets: bytes) -> None:
             view = view[os.write(descriptor, view) :]
         except BlockingIOError:
             select.select([], [descriptor], [])
+
+
+def write_whole_lines(descriptor: int, octets: bytes) -> None:
+    """Write lines so that processes which share a pipe do not cut each other's.
+
+    Up to PIPE_BUF octets are written at once or not at all (pipe(7)); longer lines may be cut.
+    """
+    begin = 0
+    while begin < len(octets):
+        end = begin + select.PIPE_BUF
+        if end < len(octets):
+            end = octets.rfind(b"\n", begin, end) + 1 or octets.find(b"\n", begin) + 1
+        write_all(descriptor, octets[begin:end])
+        begin = min(end, len(octets))
 
 
 def word_of(namespace: str) -> str:

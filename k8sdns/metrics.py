@@ -11,6 +11,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
+from k8sdns import logs
+
 Labels = tuple[str, ...]
 
 
@@ -476,3 +478,16 @@ class Metrics:
     def families(self) -> Iterable[Metric]:
         """Return every metric in use."""
         return [*self.counts, *self.histograms]
+
+
+def count_dropped_lines(metrics: Metrics) -> None:
+    """Have `metrics` count the log lines that this process drops; called once a process."""
+    told = 0
+
+    def count() -> None:
+        nonlocal told
+        dropped = logs.observer().lines.dropped
+        metrics.counter(LOG_DROPPED).add(by=dropped - told)
+        told = dropped
+
+    metrics.before_scrape(count)

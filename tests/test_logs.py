@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 
 import pytest
@@ -154,3 +155,16 @@ def test_a_forked_child_logs_on():
 def test_the_observer_is_one_and_provides_the_interface():
     assert logs.observer() is logs.observer()
     assert verifyObject(ILogObserver, logs.observer())
+
+
+@pytest.mark.parametrize(
+    "lengths", [[], [1], [100] * 200, [4095], [4096], [5000, 3, 4095, 1, 9000]]
+)
+def test_lines_of_several_processes_on_one_pipe_stay_whole(monkeypatch, lengths):
+    written = []
+    monkeypatch.setattr(logs, "write_all", lambda _descriptor, octets: written.append(octets))
+    lines = b"".join(b"x" * length + b"\n" for length in lengths)
+    logs.write_whole_lines(1, lines)
+    assert b"".join(written) == lines
+    assert all(each.endswith(b"\n") for each in written)
+    assert all(len(each) <= select.PIPE_BUF or each.count(b"\n") == 1 for each in written)

@@ -27,10 +27,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 import k8sdns
-from k8sdns import logs
 from k8sdns.metrics import (
     BUILD_INFO,
-    LOG_DROPPED,
     PLUGIN_ENABLED,
     Histogram,
     Labels,
@@ -130,7 +128,6 @@ class MetricsPage(Resource):
     ) -> Iterator[None]:
         """Add the packed page to `parts`, piece by piece."""
         yield from self._metrics.refreshing()
-        self._metrics.counter(LOG_DROPPED)[()] = logs.observer().lines.dropped
         yield from self._queries.fold()
         for piece in exposition(self._families(), encode):
             parts.append(pack.compress(piece) if pack else piece)
