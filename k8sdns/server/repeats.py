@@ -9,12 +9,14 @@ that in the moment in which the truth changes. Refuses to know names and records
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from twisted.internet.defer import Deferred
 
-from k8sdns.answers import Answer, Question
+from k8sdns.answers import Answer, Question, Rendered
 from k8sdns.interfaces import IRepeatObserver
+from k8sdns.wire.reader import HEADER_OCTETS
 from k8sdns.wire.writer import reply as write
 
 if TYPE_CHECKING:
@@ -28,28 +30,52 @@ MAX_REPLIES: Final = 16_384
 MAX_SIGHTINGS: Final = 8_192  # queries that were seen once, before all of them are forgotten
 MAX_QUERY_OCTETS: Final = 300  # the longest name with a plain OPT; longer ones carry options
 TOLD_A_STEP: Final = 256  # about a fifth of a millisecond
-MAX_TURNS: Final = 8  # orders of addresses that are kept of one reply
+MAX_RING_OCTETS: Final = 4_096  # of the addresses of one reply, twice over
+
+_ID_OCTETS: Final = 2
+
+
+class Ring(NamedTuple):
+    """A reply behind its id whose addresses stand twice over: every turn of them is one slice."""
+
+    head: bytes
+    addresses: bytes
+    tail: bytes
+    links: int  # how many addresses
+    size: int  # octets of one address record
+    shown: int  # octets of those that fit into the reply
+
+    def turned(self, first: int) -> bytes:
+        """Return the octets with address number `first` in front."""
+        at = first * self.size
+        return self.head + self.addresses[at : at + self.shown] + self.tail
 
 
 class Repeated:
-    """One reply: its octets behind the id, once for every order of its addresses."""
+    """One reply: its octets behind the id, or the ring that they are cut from."""
 
-    __slots__ = ("answer", "block", "count", "question", "tails", "tallies")
+    __slots__ = ("answer", "block", "count", "octets", "question", "ring", "tallies")
 
     def __init__(
-        self, question: Question, answer: Answer, block: ServerBlock, tails: list[bytes], size: int
+        self,
+        question: Question,
+        answer: Answer,
+        block: ServerBlock,
+        octets: bytes,
+        ring: Ring | None,
     ) -> None:
         self.question = question
         self.answer = answer
         self.block = block
-        self.tails = tails
+        self.octets = octets
+        self.ring = ring
+        size = len(octets) + _ID_OCTETS
         self.tallies = _tallies(block, question, answer, size)
         self.count = 0  # repetitions that nobody was told of
 
-    def turned(self) -> bytes:
+    def turned(self, ring: Ring) -> bytes:
         """Return the octets behind the id with the addresses as the rotation wants them."""
-        tails = self.tails
-        return tails[self.block.rotation.first(self.question, self.answer, len(tails))]  # type: ignore[no-any-return]
+        return ring.turned(self.block.rotation.first(self.question, self.answer, ring.links))
 
     def tell(self) -> None:
         """Tell the observers how often the reply was given since they heard last."""
@@ -77,10 +103,10 @@ class Repeater:
         if found is None or not found.answer.is_current:
             return self._respond(message, address, local_address, self.learn)
         found.count += 1
-        tails = found.tails
-        if len(tails) == 1:
-            return message[:2] + tails[0]
-        return message[:2] + found.turned()
+        ring = found.ring
+        if ring is None:
+            return message[:2] + found.octets
+        return message[:2] + found.turned(ring)
 
     def learn(self, question: Question, answer: Answer, block: ServerBlock, reply: bytes) -> None:
         """Take note of a reply whose Answer is current: the second of a kind is kept."""
@@ -95,21 +121,14 @@ class Repeater:
             return
         if not self._is_plain(question) or not block.repeats(question, answer):
             return
-        tails = self._tails(question, answer, block, reply)
-        if tails:
-            self._keep(query, Repeated(question, answer, block, tails, len(reply)))
-
-    def _tails(
-        self, question: Question, answer: Answer, block: ServerBlock, reply: bytes
-    ) -> list[bytes]:
-        """Return what stands behind the id, for every address that may lead; [] if too many may."""
-        _first, count = answer.rendered(question).span
-        if block.rotation is None or count < 2:
-            return [reply[2:]]
-        if count > MAX_TURNS:
-            return []
-        size = block.payload_size or self._server.payload_size
-        return [write(question, answer, size, _Always(first))[2:] for first in range(count)]
+        ring = None
+        if block.rotation is not None and answer.rendered(question).span[1] > 1:
+            size = block.payload_size or self._server.payload_size
+            reply = write(question, answer, size)
+            ring = ring_of(reply, question, answer.rendered(question))
+            if ring is None:
+                return
+        self._keep(query, Repeated(question, answer, block, reply[_ID_OCTETS:], ring))
 
     def _is_plain(self, question: Question) -> bool:
         edns = question.edns
@@ -147,14 +166,22 @@ class Repeater:
         return self._told + sum(repeated.count for repeated in self._replies.values())
 
 
-class _Always:
-    """A rotation that always begins at one place."""
+def ring_of(reply: bytes, question: Question, rendered: Rendered) -> Ring | None:
+    """Return the ring of a reply that nobody turned; None for one too long, or of unequal links.
 
-    def __init__(self, first: int) -> None:
-        self._first = first
-
-    def first(self, _question: Question, _answer: Answer, _count: int) -> int:
-        return self._first
+    Its addresses must be of one size: then those that fit are as many wherever it begins.
+    """
+    start, count = rendered.span
+    ends = (0, *rendered.ends)[start : start + count + 1]
+    size = ends[1] - ends[0]
+    octets = rendered.body[ends[0] : ends[-1]]
+    if any(b - a != size for a, b in pairwise(ends)) or 2 * len(octets) > MAX_RING_OCTETS:
+        return None
+    answers = int.from_bytes(reply[6:8], "big")
+    begin = HEADER_OCTETS + len(question.wire) + ends[0]
+    shown = size * max(0, min(answers - start, count))
+    head, tail = reply[_ID_OCTETS:begin], reply[begin + shown :]
+    return Ring(head, octets * 2, tail, count, size, shown)
 
 
 def _tallies(
