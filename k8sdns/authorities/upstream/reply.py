@@ -17,6 +17,7 @@ from k8sdns.errors import WireError
 from k8sdns.names import MAX_NAME_OCTETS
 from k8sdns.wire import edns
 from k8sdns.wire.message import Message, parse
+from k8sdns.wire.names import MAX_POINTERS
 from k8sdns.wire.reader import HEADER_OCTETS
 
 EXTENDED_ERROR = 15
@@ -171,10 +172,12 @@ def _span(
 def _end_of_name(message: bytes, at: int, names: dict[int, int]) -> int:
     """Return where the name at `at` ends; raises WireError unless it is whole.
 
-    `names` are the places that pointers led to so far, with the octets of the name found there.
+    `names` are the places that pointers led to so far, with the octets of the name found there in
+    the low eight bits, and how many pointers it holds above them.
     """
     end = -1
     octets = 1
+    pointers = 0
     floor = at
     passed: list[tuple[int, int]] = []
     while length := message[at]:
@@ -193,7 +196,8 @@ def _end_of_name(message: bytes, at: int, names: dict[int, int]) -> int:
             end = at + 2
         known = names.get(target)
         if known is not None:
-            octets += known - 1
+            octets += (known & 0xFF) - 1
+            pointers = 1 + (known >> 8)
             break
         passed.append((target, octets - 1))
         at = floor = target
@@ -202,8 +206,11 @@ def _end_of_name(message: bytes, at: int, names: dict[int, int]) -> int:
             end = at + 1
     if octets > MAX_NAME_OCTETS:
         raise WireError("a name is too long")
-    for target, before in passed:
-        names[target] = octets - before
+    for target, before in reversed(passed):
+        names[target] = octets - before | pointers << 8
+        pointers += 1
+    if pointers > MAX_POINTERS:
+        raise WireError("a name has too many compression pointers")
     return end
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import dns.flags
 import dns.message
 import dns.rcode
@@ -186,3 +188,27 @@ def test_a_name_that_grows_too_long_through_pointers_is_no_reply():
     octets = bytes.fromhex("000181800001000100000000") + wire + body
     with pytest.raises(WireError):
         read_reply(octets, wire)
+
+
+@pytest.mark.parametrize(("pointers", "is_fine"), [(126, True), (127, False)])
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_pointers_of_one_name_are_bounded_also_where_names_share_them(pointers, is_fine, is_shared):
+    """What is spliced is read again name by name, by us and by whoever gets the reply."""
+    wire = Question(names.from_text("www.example.org")).wire
+    links = pointers - 1
+    start = 12 + len(wire) + 11  # of the chain, in the rdata of an opaque record
+    targets = [12, *(start + 2 * n for n in range(links))]
+    chain = b"".join((0xC000 | target).to_bytes(2, "big") for target in targets[:links])
+    opaque = b"\x00" + struct.pack("!HHIH", 16, 1, 5, len(chain)) + chain
+    middle, last = targets[60], targets[links]
+    owners = [middle, last] if is_shared else [last]
+    empty = struct.pack("!HHIH", 16, 1, 5, 0)
+    body = opaque + b"".join((0xC000 | at).to_bytes(2, "big") + empty for at in owners)
+    message = struct.pack("!HHHHHH", 1, 0x8180, 1, 1 + len(owners), 0, 0) + wire + body
+    if is_fine:
+        answer = read_reply(message, wire)
+        assert isinstance(answer, WireAnswer)
+        assert answer.answer[-1].owner == names.from_text("www.example.org")
+    else:
+        with pytest.raises(WireError):
+            read_reply(message, wire)
