@@ -127,3 +127,17 @@ def test_a_service_counts_from_start_to_stop_and_no_longer():
     assert totals["coredns_proxy_conn_cache_misses_total"] == 1
     service.stopService()
     assert world.metrics._before_scrape == []
+
+
+def test_an_upstream_that_is_closed_under_a_question_does_not_leave_it_waiting():
+    """Else whoever asks the same later would wait for the reply that cannot come."""
+    world = World((FIRST,), max_connect_attempts=0, max_fails=0)
+    outcomes = world.ask()
+    world.forward.use([SECOND])
+    world.reactor.pump([0.1] * 60)
+    assert outcomes[0].check(ServerFailure)
+    assert world.forward.in_flight == 0
+    world.network.sent.clear()
+    again = world.ask()
+    world.reply(rcode="NXDOMAIN")
+    assert again[0].rcode == 3

@@ -161,6 +161,11 @@ class Attempt:
         transport = self.upstream.stream_transport if self._over_stream else "udp"
         self._fail(transport, "wait", "i/o timeout")
 
+    def closed(self) -> None:
+        """The upstream was closed under us: there will be no reply."""
+        transport = self.upstream.stream_transport if self._over_stream else "udp"
+        self._fail(transport, "wait", "the upstream is asked no longer")
+
     def _fail(self, transport: str, phase: str, reason: str) -> None:
         to = self.upstream.name
         self._end(UpstreamFailure(to, transport, phase, reason, self.elapsed))

@@ -88,7 +88,9 @@ class Upstream:
         self.in_flight -= 1
 
     def close(self) -> None:
-        """Close every socket and connection."""
-        self.waitlist.stop()
+        """Close every socket and connection; what waits for a reply fails."""
+        waiting: list[Any] = self.waitlist.stop()
         self.datagrams.close()
         self.streams.close()
+        for attempt in waiting:
+            attempt.closed()

@@ -56,9 +56,11 @@ class Waitlist:
                 del self._expiry[waiting]
                 waiting.timed_out()
 
-    def stop(self) -> None:
-        """Forget everything: nobody waits any more."""
+    def stop(self) -> list[Waiting]:
+        """Forget everything; return what waited."""
+        waiting = list(self._expiry)
         self._expiry.clear()
         if self._call is not None:
             self._call.cancel()
             self._call = None
+        return waiting
