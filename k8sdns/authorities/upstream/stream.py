@@ -26,6 +26,7 @@ CROWDED = 8  # queries in flight on the emptiest connection, before another is o
 MAX_IN_FLIGHT = 1000  # on one connection
 MAX_SILENCES = 3  # queries in a row that a connection left unanswered, before it is given up
 MAX_TRIES = 2  # connections that one attempt may use up
+MAX_IDS = 16_384  # taken on one connection, late replies' included, before it is retired
 SWEEP_SECONDS = 1.0
 _LENGTH = struct.Struct("!H")
 
@@ -64,6 +65,8 @@ class StreamConnection(Protocol):
             id_ = number()
         self._attempts[id_] = attempt
         attempt.stream_id = id_
+        if len(self._attempts) >= MAX_IDS:
+            self._pool.retire(self)
         message = attempt.query.octets(id_)
         transport: Any = self.transport
         transport.write(_LENGTH.pack(len(message)) + message)

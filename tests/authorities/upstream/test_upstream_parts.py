@@ -20,6 +20,7 @@ from k8sdns.authorities.upstream.randomness import Randomness
 from k8sdns.authorities.upstream.resolvconf import Watch, parse as parse_resolv_conf
 from k8sdns.authorities.upstream.upstream import Surroundings, Upstream
 from k8sdns.authorities.upstream.waitlist import Waitlist
+from k8sdns.testing.conversation import reply_to
 from k8sdns.testing.network import FakeNetwork, FakeReactor
 
 
@@ -256,3 +257,17 @@ def test_policies_give_everybody_once():
     ]  # fmt: skip
     with pytest.raises(KeyError):
         policy_named("fastest", random.Random(1))
+
+
+def test_a_connection_whose_ids_are_taken_gets_no_more_queries(monkeypatch):
+    """An id stays taken where no reply came; with all of them taken none would be found."""
+    monkeypatch.setattr("k8sdns.authorities.upstream.stream.MAX_IDS", 4)
+    server, network, reactor = upstream()
+    for number in range(6):
+        server.ask(query(2 * number), Sink(), over_stream=True)
+        server.ask(query(2 * number + 1), Sink(), over_stream=True)
+        _unanswered, sent = network.sent.popleft(), network.sent.popleft()
+        sent.source.deliver(reply_to(sent.message, {"rcode": "NXDOMAIN"}))
+        reactor.pump([1.0] * 3)
+    assert server.streams.opened >= 2
+    assert server.in_flight == 0
