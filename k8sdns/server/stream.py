@@ -133,6 +133,7 @@ class DNSStream(Protocol):
         self._buffer = b""
         self._asked = 0
         self._reading = True
+        self._is_taking = False
         self._peer_reads = True
         self._gone = False
         self._transfers: deque[Iterator[bytes]] = deque()
@@ -162,15 +163,21 @@ class DNSStream(Protocol):
 
     def _take_messages(self) -> None:
         """Answer the whole messages in the buffer, as many as may be in flight."""
+        if self._is_taking:
+            return  # an answer that was there at once: the loop below goes on by itself
+        self._is_taking = True
         at = 0
         buffer = self._buffer
-        while len(buffer) - at >= 2 and self._may_ask():
-            end = at + 2 + _LENGTH.unpack_from(buffer, at)[0]
-            if end > len(buffer):
-                break
-            message = buffer[at + 2 : end]
-            at = end
-            self._ask(message)
+        try:
+            while len(buffer) - at >= 2 and self._may_ask():
+                end = at + 2 + _LENGTH.unpack_from(buffer, at)[0]
+                if end > len(buffer):
+                    break
+                message = buffer[at + 2 : end]
+                at = end
+                self._ask(message)
+        finally:
+            self._is_taking = False
         if at:
             self._buffer = buffer[at:]
         self._pace()

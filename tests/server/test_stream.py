@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
@@ -39,6 +39,8 @@ class Server:
         self.asked.append(message)
         if message.startswith(b"drop"):
             return None
+        if message.startswith(b"at once"):
+            return succeed(message)
         if message.startswith(b"wait"):
             self.waiting[message] = Deferred()
             return self.waiting[message]
@@ -76,6 +78,17 @@ def test_replies_leave_as_they_become_ready() -> None:
     server.waiting[b"wait 2"].callback(b"second")
     server.waiting[b"wait 1"].callback(b"first")
     assert transport.value() == framed(b"quick", b"second", b"first")
+
+
+def test_a_deferred_that_has_fired_already_is_an_answer_like_others() -> None:
+    """A forward that cannot send fails before it returns."""
+    server = Server()
+    stream, transport = connected(Streams(Clock()), server)
+    stream.dataReceived(framed(b"at once 1", b"quick", b"at once 2") + b"\x00")
+    assert server.asked == [b"at once 1", b"quick", b"at once 2"]
+    assert transport.value() == framed(b"at once 1", b"quick", b"at once 2")
+    stream.dataReceived(b"\x04next")
+    assert server.asked[3:] == [b"next"]
 
 
 def test_a_failed_query_leaves_the_connection_alone() -> None:
