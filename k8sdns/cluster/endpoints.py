@@ -1,7 +1,7 @@
 """Connections to the API server: TCP with keep-alive, through a proxy if told so, TLS around it.
 
-Owns: how fast a dead peer is noticed. Refuses to know requests. Host names are looked up by the
-reactor's resolver, which is the system's and not ours.
+Owns: how fast a dead peer is noticed, how much is read at once. Refuses to know requests. Host
+names are looked up by the reactor's resolver, which is the system's and not ours.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ KEEPALIVE_IDLE, KEEPALIVE_EVERY, KEEPALIVE_PROBES = 30, 15, 3
 UNACKNOWLEDGED_FOR = 30_000
 """Milliseconds after which unacknowledged octets end a connection (TCP_USER_TIMEOUT)."""
 
+READ_OCTETS = 16 * 1024
+"""Octets that are taken in at once: some objects' worth, so that questions never wait for more."""
+
 _OPTIONS = (
     ("TCP_KEEPIDLE", KEEPALIVE_IDLE),
     ("TCP_KEEPINTVL", KEEPALIVE_EVERY),
@@ -34,14 +37,14 @@ _OPTIONS = (
 
 @implementer(IStreamClientEndpoint)
 class KeepAliveEndpoint:
-    """Turns TCP keep-alive on in each connection of `endpoint`, so that half-open ones die."""
+    """Sets each connection of `endpoint` up: half-open ones die, floods are read in small pieces."""
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self._endpoint = endpoint
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Return a Deferred of the connected protocol."""
-        return self._endpoint.connect(protocolFactory).addCallback(_keep_alive)
+        return self._endpoint.connect(protocolFactory).addCallback(_set_up)
 
 
 @implementer(IAgentEndpointFactory)
@@ -67,9 +70,11 @@ class ApiServerEndpoints:
         return through_proxy(self._reactor, self._proxy, host, uri.port, CONNECT_WITHIN)
 
 
-def _keep_alive(protocol: Any) -> Any:
+def _set_up(protocol: Any) -> Any:
     transport: Any = getattr(protocol, "transport", None)
     handle = transport.getHandle() if hasattr(transport, "getHandle") else None
+    if hasattr(transport, "bufferSize"):
+        transport.bufferSize = READ_OCTETS
     if isinstance(handle, socket.socket):
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _OPTIONS:
