@@ -72,7 +72,7 @@ class ServerBlock:
         self.routings: tuple[Any, ...] = tuple(self.all(IRouting))
         stages = self.all(IStage)
         self.respond: Respond = self._compiled(stages)
-        self._may_repeat = not stages and not self.routings and self._observers_can_be_told()
+        self._may_repeat = not stages and self._observers_can_be_told()
         self._repeatable: tuple[Any, ...] = tuple(
             takewhile(IRepeatable.providedBy, self.chain.authorities)
         )
@@ -83,6 +83,10 @@ class ServerBlock:
 
     def _observers_can_be_told(self) -> bool:
         return all(map(IRepeatObserver.providedBy, self.all(IObserver)))
+
+    def repeat_nothing(self) -> None:
+        """Have every question asked of the chain: others beside this block have their say."""
+        self._may_repeat = False
 
     def repeats(self, question: Question, answer: Answer) -> bool:
         """Tell whether `answer`, while it is current, is what the same question would get again.

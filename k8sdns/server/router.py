@@ -29,6 +29,10 @@ class Router:
         for route in routes:
             self._zones.setdefault(route.zone, []).append(route)
         self._only = self._single_root()
+        if any(route.block.routings for route in self.routes):
+            # Who asks decides where a question goes, also for those that no view takes.
+            for route in self.routes:
+                route.block.repeat_nothing()
 
     def _single_root(self) -> Route | None:
         """Return the route of a listener that serves nothing but the root, without conditions."""

@@ -22,6 +22,7 @@ from k8sdns.interfaces import (
     IRepeatable,
     IRepeatObserver,
     IRotation,
+    IRouting,
     IStage,
 )
 from k8sdns.metrics import PANICS, Metrics
@@ -203,6 +204,29 @@ def test_the_maker_of_an_answer_is_told_of_its_repetitions() -> None:
         ask(repeater)
     server.tell_observers()
     assert sum(told) == 6
+
+
+@implementer(IRouting)
+class Inside:
+    """A view for one client."""
+
+    def admits(self, question: Question) -> bool:
+        return question.peer.host == "10.0.0.1"
+
+
+def test_what_one_client_is_told_is_not_repeated_to_one_whom_a_view_takes() -> None:
+    metrics, inner, outer = Metrics(), Counting(1), Counting(2)
+    blocks = [
+        ServerBlock(things, metrics.counter(PANICS), ["counting"])
+        for things in ([Inside(), inner], [outer])
+    ]
+    router = Router([Route(names.ROOT, block) for block in blocks])
+    repeater = Server(router, Clock(), metrics).repeater()
+    for _ in range(3):
+        ask(repeater)
+    query = dns.message.make_query("www.example.org", "A").to_wire()
+    assert repeater.respond(query, ("10.0.0.1", 4321), LOCAL)
+    assert (inner.asked, outer.asked) == (1, 3)
 
 
 def test_observers_are_told_of_every_repetition() -> None:
