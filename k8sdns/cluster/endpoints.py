@@ -37,7 +37,7 @@ _OPTIONS = (
 
 @implementer(IStreamClientEndpoint)
 class KeepAliveEndpoint:
-    """Sets each connection of `endpoint` up: half-open ones die, floods are read in small pieces."""
+    """Sets connections of `endpoint` up: half-open ones die, floods are read in small pieces."""
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self._endpoint = endpoint
