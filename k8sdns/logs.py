@@ -192,6 +192,11 @@ def observer() -> LineObserver:
     return LineObserver(lines)
 
 
+def is_in_use() -> bool:
+    """Tell whether anybody asked for `observer`: whether lines go to standard output."""
+    return observer.cache_info().currsize > 0
+
+
 def flush() -> None:
     """Wait for the last lines on standard output, at most `EXIT_FLUSH` seconds."""
     observer().lines.flush(EXIT_FLUSH)

@@ -91,7 +91,7 @@ class Child:
         else:
             self._heard(report)
 
-    def kill(self, reason: str = "stopped") -> bool:
+    def kill(self, reason: str) -> bool:
         """End the process whatever it does; tell whether there is one yet."""
         self._reason = reason
         if not self.pid:
@@ -157,8 +157,11 @@ class Keeper:
         child = self.child
         if child is not None and child.silence.is_too_long(child.pid):
             log.error("{who} (pid {pid}) hangs: it is replaced", who=str(self), pid=child.pid)
-            if not child.kill("hung"):
-                self._nursery.kill()
+            self._give_up(child, "hung")
+
+    def _give_up(self, child: Child, reason: str) -> None:
+        if not child.kill(reason):
+            self._nursery.kill()
 
     def _ended(self, child: Child, reason: str) -> None:
         self.child = None
@@ -186,5 +189,5 @@ class Keeper:
             return succeed(None)
         self._stopped = Deferred()
         child.channel.say(Stop())
-        late = self._reactor.callLater(STOPS_WITHIN, child.kill)
+        late = self._reactor.callLater(STOPS_WITHIN, self._give_up, child, "stopped")
         return self._stopped.addCallback(lambda _: late.active() and late.cancel())

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 import k8sdns
+from k8sdns import logs
 from k8sdns.workers.control import Born, Channel, ChannelFactory, Fork, Report
 
 log = Logger()
@@ -36,14 +37,18 @@ class Nursery:
         self._reactor = reactor
         self._process: _Process | None = None
 
+    def start(self) -> _Process:
+        """Have the process; raises OSError where the interpreter cannot be run."""
+        if self._process is None:
+            self._process = _Process(self._reactor, self._ended)
+        return self._process
+
     def fork(self, role: str, channel: socket.socket, born: Callable[[int], None]) -> None:
         """Have a child of a role with this channel, which is closed here once it has it.
 
         ``born(pid)`` is called when it runs; if the nursery ends before, `channel` is closed.
         """
-        if self._process is None:
-            self._process = _Process(self._reactor, self._ended)
-        self._process.fork(role, channel, born)
+        self.start().fork(role, channel, born)
 
     def _ended(self) -> None:
         self._process = None
@@ -67,12 +72,15 @@ class _Process(ProcessProtocol):
         self._channel = Channel(True, self._heard, lambda: None)
         self._forked = 0
         self._unborn: dict[int, tuple[socket.socket, Callable[[int], None]]] = {}
+        self._said = b""
         self._stopped: Deferred[None] | None = None
         self._process = self._spawned()
 
     def _spawned(self) -> Any:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
+        # Where our own lines do not go to standard output, nobody would see theirs there.
+        outputs = {1: 1, 2: 2} if logs.is_in_use() else {1: "r", 2: "r"}
         with ours, theirs, open(os.devnull, "rb") as nothing:
             factory = ChannelFactory(self._channel)
             self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)
@@ -81,7 +89,7 @@ class _Process(ProcessProtocol):
                 sys.executable,
                 [sys.executable, "-P", "-m", MODULE],
                 env=_environment(),
-                childFDs={0: nothing.fileno(), 1: 1, 2: 2, CONTROL: theirs.fileno()},
+                childFDs={0: nothing.fileno(), **outputs, CONTROL: theirs.fileno()},
             )
 
     def fork(self, role: str, channel: socket.socket, born: Callable[[int], None]) -> None:
@@ -104,6 +112,13 @@ class _Process(ProcessProtocol):
         transport.loseConnection()
         late = self._reactor.callLater(STOPS_WITHIN, self.kill)
         return self._stopped.addCallback(lambda _: late.active() and late.cancel())
+
+    def childDataReceived(self, _descriptor: int, octets: bytes) -> None:
+        """Log what children write, a line each."""
+        *lines, rest = (self._said + octets).split(b"\n")
+        self._said = rest[-logs.MAX_LINE_CHARACTERS :]
+        for line in lines:
+            log.info("{line}", line=line.decode("utf-8", "replace"), **{logs.BARE: True})
 
     def processEnded(self, _reason: Failure) -> None:
         """Called when the process is no more; children that run go with it, by the kernel."""

@@ -151,6 +151,11 @@ class Supervisor:
             self._readiness.expect(worker)
         await self._pages.start()
         self._looks.start(LOOK_EVERY, now=False)
+        try:
+            self._nursery.start()
+        except OSError as error:
+            # As the user that privileges were dropped to, perhaps.
+            raise ConfigurationError(f"cannot start workers: {error}") from None
         if has_feeder(self._plan):
             self._feeder.start()
         for worker in self._workers:
