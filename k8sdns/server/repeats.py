@@ -1,9 +1,9 @@
 """Replies that can be given again: the shortest way from a datagram to its answer.
 
-Owns, for one socket, the replies to the queries that keep coming: a query equal to an earlier one
-but for its id gets that one's reply but for the id. Nothing here has a time to live. A reply is
-repeated only while its Answer is current (`Answer.is_current`), and whoever made the Answer ends
-that in the moment in which the truth changes. Refuses to know names and records.
+Owns, for one socket or all streams, the replies to the queries that keep coming: a query equal to
+an earlier one but for its id gets that one's reply but for the id. Nothing here has a time to
+live. A reply is repeated only while its Answer is current (`Answer.is_current`), and whoever made
+the Answer ends that in the moment in which the truth changes. Refuses to know names and records.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
-
-from twisted.internet.defer import Deferred
 
 from k8sdns.answers import Answer, Question, Rendered
 from k8sdns.interfaces import IRepeatObserver
@@ -30,6 +28,7 @@ MAX_REPLIES: Final = 16_384
 MAX_SIGHTINGS: Final = 8_192  # queries that were seen once, before all of them are forgotten
 MAX_QUERY_OCTETS: Final = 300  # the longest name with a plain OPT; longer ones carry options
 TOLD_A_STEP: Final = 256  # about a fifth of a millisecond
+MAX_REPLY_OCTETS: Final = 4_096  # streams may have longer ones
 MAX_RING_OCTETS: Final = 4_096  # of the addresses of one reply, twice over
 
 _ID_OCTETS: Final = 2
@@ -86,10 +85,11 @@ class Repeated:
 
 
 class Repeater:
-    """Answers the datagrams of one socket: again where it can, else by asking the server."""
+    """Answers what one socket receives, or all streams: again where it can, or asks the server."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, is_stream: bool = False) -> None:
         self._server = server
+        self._is_stream = is_stream
         self._respond = server.respond
         self._replies: dict[bytes, Repeated] = {}
         self._seen_once: set[bytes] = set()
@@ -97,11 +97,11 @@ class Repeater:
 
     def respond(
         self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
-    ) -> Reply | Deferred[Reply]:
-        """Return the reply to one datagram, None for silence, or a Deferred of either."""
+    ) -> Any:
+        """Return the reply to one message, None for silence, or a Deferred of either."""
         found = self._replies.get(message[2:])
         if found is None or not found.answer.is_current:
-            return self._respond(message, address, local_address, self.learn)
+            return self._respond(message, address, local_address, self.learn, self._is_stream)
         found.count += 1
         ring = found.ring
         if ring is None:
@@ -119,7 +119,9 @@ class Repeater:
             if len(query) <= MAX_QUERY_OCTETS:
                 self._seen_once.add(query)
             return
-        if not self._is_plain(question) or not block.repeats(question, answer):
+        if not self._is_plain(question) or len(reply) > MAX_REPLY_OCTETS:
+            return
+        if not block.repeats(question, answer):
             return
         ring = None
         if block.rotation is not None and answer.rendered(question).span[1] > 1:

@@ -79,7 +79,8 @@ class Server(DNSServerFactory):
         self.deadlines = Deadlines(clock)
         self.streams = streams if streams is not None else Streams(clock)
         self.queries = 0
-        self._repeaters: list[Repeater] = []
+        self._streamed = Repeater(self, is_stream=True)
+        self._repeaters = [self._streamed]
         self._panics = metrics.counter(PANICS)
 
     def repeater(self) -> Repeater:
@@ -151,7 +152,7 @@ class Server(DNSServerFactory):
         self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
     ) -> StreamReply | Deferred[Any]:
         """The same for one message of a stream; a zone transfer is an iterator of messages."""
-        return self.respond(message, address, local_address, None, True)
+        return self._streamed.respond(message, address, local_address)  # type: ignore[no-any-return]
 
     def _ask_for_zone(self, question: Question, route: Route, started: float) -> Any:
         """Return the reply to AXFR or IXFR: octets, an iterator of them, or a Deferred."""
