@@ -56,7 +56,10 @@ def test_only_plain_dns_follows_the_port_of_the_command_line():
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        (":53", "zone is not a valid domain name:  (a domain name cannot be empty; the root is '.')"),
+        (
+            ":53",
+            "zone is not a valid domain name:  (a domain name cannot be empty; the root is '.')",
+        ),
         (".:1056{", "; put a space before '{')"),
         (".:53x", "; a port is a number)"),
         ("example.org:", 'expecting data after last colon: "example.org:"'),
