@@ -6,6 +6,7 @@ import gc
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
@@ -141,3 +142,18 @@ def test_an_upstream_that_is_closed_under_a_question_does_not_leave_it_waiting()
     again = world.ask()
     world.reply(rcode="NXDOMAIN")
     assert again[0].rcode == 3
+
+
+def test_news_that_nobody_listens_end_a_question_also_as_reactors_bring_them():
+    """An ICMP error alone wakes epoll as a broken descriptor does, not as one to read."""
+    world = World((FIRST, SECOND), max_fails=0)
+    outcomes = world.ask()
+    first = world.network.sent.popleft()
+    reader = world.reactor.readers[first.source.fileno()]
+    first.source._inbox.append(ConnectionRefusedError(111, "Connection refused"))
+    world.reactor.removeReader(reader)
+    reader.connectionLost(Failure(ConnectionLost()))
+    assert world.network.sent[0].to == SECOND
+    world.reply(rcode="NXDOMAIN")
+    assert outcomes[0].rcode == 3
+    assert first.source.is_closed

@@ -126,8 +126,22 @@ class DatagramSocket:
         return f"upstream {self._pool.destination}"
 
     def connectionLost(self, _reason: Failure) -> None:
-        """The reactor is stopping, or the socket broke."""
+        """The reactor is stopping; or an ICMP error came, which reactors take for a broken end."""
+        error = self._pending_error()
+        waiting = self._waiting() if error is not None else []
+        # First, so that nothing is asked from here again: the reactor reads it no more.
         self._pool.drop(self)
+        for attempt in waiting:
+            attempt.datagram_lost("wait", reason_of(error))
+
+    def _pending_error(self) -> OSError | None:
+        try:
+            self._socket.recv(MAX_REPLY_OCTETS)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return error
+        return None
 
 
 class DatagramPool:
