@@ -81,7 +81,11 @@ class DatagramPort:
                 return
             except OSError:
                 continue  # an ICMP error of an earlier reply; it consumed nothing
-            reply = respond(message, address, local)
+            try:
+                reply = respond(message, address, local)
+            except Exception:  # noqa: BLE001 - the reactor would close the socket for good
+                self._broke()
+                continue
             if isinstance(reply, bytes):
                 try:
                     send(reply, address)
@@ -89,6 +93,10 @@ class DatagramPort:
                     self.lost_replies += 1
             elif reply is not None:
                 reply.addBoth(self._answered, address)
+
+    def _broke(self) -> None:
+        """A bug costs one query, not the port."""
+        log.failure("A bug kept a query on {name} from being answered", name=self._name)
 
     def _answered(self, reply: bytes | Failure | None, address: tuple[Any, ...]) -> None:
         if not isinstance(reply, bytes):
@@ -123,7 +131,11 @@ class SourceKeepingPort(DatagramPort):
             except OSError:
                 continue
             local = (sockets.destination(control), port)
-            reply = self._respond(message, address, local)
+            try:
+                reply = self._respond(message, address, local)
+            except Exception:  # noqa: BLE001 - the reactor would close the socket for good
+                self._broke()
+                continue
             if isinstance(reply, Deferred):
                 reply.addBoth(self._send, address, control)
             else:
