@@ -128,11 +128,12 @@ class DatagramSocket:
     def connectionLost(self, _reason: Failure) -> None:
         """The reactor is stopping; or an ICMP error came, which reactors take for a broken end."""
         error = self._pending_error()
-        waiting = self._waiting() if error is not None else []
+        waiting = self._waiting()
         # First, so that nothing is asked from here again: the reactor reads it no more.
         self._pool.drop(self)
-        for attempt in waiting:
-            attempt.datagram_lost("wait", reason_of(error))
+        if error is not None:
+            for attempt in waiting:
+                attempt.datagram_lost("wait", reason_of(error))
 
     def _pending_error(self) -> OSError | None:
         try:
