@@ -96,7 +96,7 @@ def test_a_daemon_serves_and_ends(tmp_path, free_port, start):
     command = [*FAKE, "twistd", "--logfile=log", "k8sdns"]
     assert subprocess.run(command, cwd=tmp_path, timeout=30).returncode == 0
     daemon = int((tmp_path / "twistd.pid").read_text())
-    program = start(["sleep", "60"])  # what the helper wants: something alive with a port
+    program = start(["sleep", "60"])  # `wait_until` watches a program; the daemon is no child
     program.port = port
     program.wait_until(lambda: echoes(program))
     os.kill(daemon, signal.SIGINT)
