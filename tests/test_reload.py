@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -173,3 +175,36 @@ def test_imports_are_part_of_what_is_looked_at(twistd: Callable[..., Any], tmp_p
     fresh.replace(link)
     server.wait_until(lambda: "Reloading complete" in server.output, "a reload")
     assert server.ask("x.example").rcode() == 0
+
+
+def test_fifty_reloads_under_load_lose_no_query(
+    served: Served, needs: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Good and broken ones, while dnsperf asks."""
+    queries = tmp_path / "queries"
+    queries.write_text(
+        "web.shop.svc.cluster.local A\nweb.shop.svc.cluster.local AAAA\n"
+        "gone.shop.svc.cluster.local A\n_http._tcp.web.shop.svc.cluster.local SRV\n"
+    )
+    place = ["-s", "127.0.0.1", "-p", str(served.server.port), "-d", str(queries)]
+    # So long that it is still asking after the last reload; it is told to end then.
+    load = subprocess.Popen(
+        [needs("dnsperf"), *place, "-l", "60", "-Q", "2000", "-c", "10", "-t", "5"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for number in range(50):
+        if number % 3 == 2:
+            served.write(text="broken {\n")
+            served.reload("Restart failed")
+        else:
+            served.write()
+            served.reload("Reloading complete")
+    load.send_signal(signal.SIGINT)
+    report, _ = load.communicate(timeout=30)
+    completed = re.search(r"Queries completed:\s+(\d+)", report)
+    lost = re.search(r"Queries lost:\s+(\d+)", report)
+    assert completed, report
+    assert int(completed[1]) > 1000, report
+    assert lost, report
+    assert int(lost[1]) == 0, report
