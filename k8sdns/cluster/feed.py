@@ -28,7 +28,6 @@ from k8sdns.cluster.model import (
 )
 from k8sdns.cluster.shared import shared
 from k8sdns.cluster.store import Store, visible
-from k8sdns.interfaces import ISink
 
 MAX_FRAME_OCTETS: Final = 64 * 1024 * 1024
 
@@ -71,9 +70,16 @@ class Forget(_Said, frozen=True, tag=16):
     """From a taker: send this source no longer."""
 
 
+class Recalled(_Said, frozen=True, tag=17):
+    """What is known is from a copy that was true at that time, in Unix seconds."""
+
+    at: float
+
+
 Message: TypeAlias = (
-    Service | EndpointSlice | Pod | Namespace | Delete | Listing | Listed | Stale | Want | Forget
-)
+    Service | EndpointSlice | Pod | Namespace
+    | Delete | Listing | Listed | Stale | Want | Forget | Recalled
+)  # fmt: skip
 Frame: TypeAlias = tuple[str, list[Message]]
 
 encode: Final[Callable[[Frame], bytes]] = msgspec.msgpack.Encoder().encode
@@ -85,8 +91,8 @@ def source_name(key: tuple[object, ...]) -> str:
     return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
-def take(sink: ISink, messages: Sequence[Message]) -> None:
-    """Say `messages` to a sink."""
+def take(sink: Store, messages: Sequence[Message]) -> None:
+    """Say `messages` to a store."""
     for message in messages:
         if isinstance(message, (Service, EndpointSlice, Pod, Namespace)):
             sink.upsert(shared(message))
@@ -98,6 +104,8 @@ def take(sink: ISink, messages: Sequence[Message]) -> None:
             sink.listed(message.kind)
         elif isinstance(message, Stale):
             sink.stale(message.kind)
+        elif isinstance(message, Recalled):
+            sink.recalled_at = message.at
 
 
 Changed: TypeAlias = Callable[[str, Key, Message], None]
@@ -113,8 +121,20 @@ class Relay(Store):
     """
 
     def __init__(self) -> None:
-        super().__init__()
         self.changed: Changed = lambda _kind, _key, _message: None
+        self._recalled_at: float | None = None
+        super().__init__()
+
+    @property
+    def recalled_at(self) -> float | None:
+        """When the copy was true that some of this was recalled from."""
+        return self._recalled_at
+
+    @recalled_at.setter
+    def recalled_at(self, at: float | None) -> None:
+        self._recalled_at = at
+        if at is not None:
+            self.changed("", _WHOLE, Recalled(at))
 
     def upsert(self, thing: Thing) -> None:
         """Keep the newest form; pass it on if an answer can show the difference."""
@@ -151,6 +171,8 @@ class Relay(Store):
 
     def current(self, kind: str, key: Key) -> Message | None:
         """Return what a taker is to hear of one key now, None for nothing."""
+        if not kind:
+            return None if self._recalled_at is None else Recalled(self._recalled_at)
         if key == _WHOLE:
             return Stale(kind) if self.is_stale(kind) else self._whole(kind)
         return self.get(kind, *key) or Delete(kind, *key)
@@ -164,6 +186,8 @@ class Relay(Store):
         What appears meanwhile, or goes after its turn, has to be said afterwards. A kind that is
         not synced yet is begun, too: its objects and its end follow as changes.
         """
+        if self._recalled_at is not None:
+            yield Recalled(self._recalled_at)
         for kind in KINDS:
             yield Listing(kind)  # also where nothing is known yet: Listed will come
             for key in [key_of(thing) for thing in self.things(kind)]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from k8sdns import logs
 from k8sdns.corefile.settings import Directive
-from k8sdns.server.draft import BlockDraft
+from k8sdns.server.draft import FEEDER, PARENT, WORKER, BlockDraft
 
 
 @dataclass(frozen=True)
@@ -24,4 +24,10 @@ def install(_settings: Settings, block: BlockDraft) -> None:
     logs.observer().debug = True
 
 
-DIRECTIVE = Directive("debug", Settings, install=install, summary="Log debug lines.")
+DIRECTIVE = Directive(
+    "debug",
+    Settings,
+    install=install,
+    roles=(PARENT, WORKER, FEEDER),
+    summary="Log debug lines.",
+)

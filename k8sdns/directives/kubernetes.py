@@ -309,7 +309,7 @@ def _source_key(settings: Settings) -> tuple[object, ...]:
 class _Start(Service):
     """Serving waits for the cluster; at the end the authority leaves the shared store."""
 
-    def __init__(self, cluster: Cluster, authority: KubernetesAuthority, wait: Any) -> None:
+    def __init__(self, cluster: Cluster, authority: KubernetesAuthority | None, wait: Any) -> None:
         self._cluster = cluster
         self._authority = authority
         self._wait = wait
@@ -322,7 +322,8 @@ class _Start(Service):
     def stopService(self) -> None:
         """Let go of the store."""
         super().stopService()  # type: ignore[no-untyped-call]
-        self._authority.close()
+        if self._authority is not None:
+            self._authority.close()
 
 
 def _cluster(settings: Settings, block: BlockDraft) -> Cluster:
@@ -365,7 +366,12 @@ def install(settings: Settings, block: BlockDraft) -> None:
     """Add the cluster's authority, fed by a source that blocks with equal settings share."""
     context = block.context
     cluster = context.share.take(_source_key(settings), lambda: _cluster(settings, block))
+
+    def wait() -> Deferred[None]:
+        return cluster.synced(settings.watched, context.clock, settings.startup_timeout)
+
     if context.role == FEEDER:
+        block.add(_Start(cluster, None, wait))
         return
     authority = KubernetesAuthority(
         cluster.store,
@@ -382,13 +388,7 @@ def install(settings: Settings, block: BlockDraft) -> None:
         lookup=block.lookup,
     )
     block.add(authority)
-    block.add(
-        _Start(
-            cluster,
-            authority,
-            lambda: cluster.synced(settings.watched, context.clock, settings.startup_timeout),
-        )
-    )
+    block.add(_Start(cluster, authority, wait))
 
 
 def _local_addresses(block: BlockDraft) -> list[str]:

@@ -36,5 +36,9 @@ def install(settings: Settings, block: BlockDraft) -> None:
 
 
 DIRECTIVE = Directive(
-    "pprof", Settings, install=install, summary="Profiles of the process over HTTP."
+    "pprof",
+    Settings,
+    install=install,
+    roles=("parent",),
+    summary="Profiles of the process over HTTP.",
 )
