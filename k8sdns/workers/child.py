@@ -36,7 +36,8 @@ from k8sdns.workers.silence import Silence
 log = Logger()
 
 FIRST_PAUSE: Final = 0.1  # seconds before a child that died young is replaced; doubles
-LONGEST_PAUSE: Final = 10.0
+LONGEST_PAUSE: Final = 1.0  # after one that served: its clients wait
+LONGEST_PAUSE_UNSERVED: Final = 10.0  # after one that did not even come to serve
 YOUNG: Final = 5.0  # seconds
 STOPS_WITHIN: Final = 3.0  # seconds
 
@@ -171,7 +172,8 @@ class Keeper:
             return
         self._restarts.add(self.role, reason)
         lived = self._reactor.seconds() - self._began
-        pause = min(max(FIRST_PAUSE, self._pause * 2), LONGEST_PAUSE) if lived < YOUNG else 0.0
+        longest = LONGEST_PAUSE if child.is_serving else LONGEST_PAUSE_UNSERVED
+        pause = min(max(FIRST_PAUSE, self._pause * 2), longest) if lived < YOUNG else 0.0
         self._pause = pause
         log.error(
             "{who} (pid {pid}) {reason} after {lived:.1f} s; the next one comes in {pause:.1f} s",

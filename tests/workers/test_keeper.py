@@ -12,7 +12,7 @@ from twisted.internet.testing import StringTransport
 from k8sdns.corefile.parser import Corefile
 from k8sdns.errors import ConfigurationError
 from k8sdns.metrics import WORKER_RESTARTS, Metrics
-from k8sdns.workers.child import LONGEST_PAUSE, STOPS_WITHIN, YOUNG, Keeper
+from k8sdns.workers.child import LONGEST_PAUSE, LONGEST_PAUSE_UNSERVED, STOPS_WITHIN, YOUNG, Keeper
 from k8sdns.workers.control import Prepare, Prepared, Refused, Wanted
 from k8sdns.workers.supervisor import WorkersReadiness
 
@@ -84,16 +84,20 @@ def test_one_that_lived_is_replaced_at_once(kept):
     assert kept.restarts == {("worker", "died"): 1}
 
 
-def test_one_that_keeps_dying_young_is_replaced_more_and_more_slowly(kept):
+@pytest.mark.parametrize(
+    "is_serving, longest", [(True, LONGEST_PAUSE), (False, LONGEST_PAUSE_UNSERVED)]
+)
+def test_one_that_keeps_dying_young_is_replaced_more_and_more_slowly(kept, is_serving, longest):
     pauses = []
     for _ in range(12):
+        kept.keeper.child.is_serving = is_serving
         kept.dies()
         (call,) = kept.reactor.getDelayedCalls()
         pauses.append(round(call.getTime() - kept.reactor.seconds(), 6))
         kept.reactor.advance(pauses[-1] + 0.001)
     assert pauses == sorted(pauses)
     assert pauses[0] < 1
-    assert pauses[-1] == LONGEST_PAUSE
+    assert pauses[-1] == longest
 
 
 def test_one_that_hangs_is_killed_and_counted_as_that(kept, killed):
