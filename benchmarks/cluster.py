@@ -186,7 +186,7 @@ def load(port: int, rate: int, seconds: float) -> Iterator[dict[str, int]]:
         file.write("\n".join(names) + "\n")
         file.flush()
         command = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", file.name, "-Q", str(rate)]
-        command += ["-l", str(seconds), "-c", "20", "-W"]
+        command += ["-l", str(seconds), "-c", "20", "-q", "20000", "-W"]
         asking = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             yield counts
