@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import dns.message
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from twisted.internet.task import Clock
 
-from k8sdns import metrics as table
-from k8sdns import names, records
+from k8sdns import metrics as table, names, records
 from k8sdns.answers import Answer, Question
 from k8sdns.authorities.base import Authority
 from k8sdns.authorities.cache.moments import MOMENT_SECONDS
