@@ -9,7 +9,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apiserver
@@ -21,6 +21,9 @@ import workloads
 from results import Results, Series, tables
 from servers import Server, Surroundings
 from workloads import Workload
+
+DEAD_WAITING = 5_000  # questions that wait for a dead upstream ...
+DEAD_RATE = 2_000  # ... while so many a second ask for cluster names
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, default=2.0, help="of one round")
     made.add_argument("--only", default="", help=f"servers, of {','.join(servers.KNOWN)}")
     made.add_argument(
-        "--parts", default="flat,changes,rates,latency", help="what to measure (default: all)"
+        "--parts", default="flat,changes,rates,latency,dead", help="what to measure (default: all)"
     )
     made.add_argument(
         "--server",
@@ -54,8 +57,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 @contextlib.contextmanager
-def started(options: argparse.Namespace) -> Iterator[tuple[dict[str, Server], int]]:
-    """Start everything. Yields the servers, and the pid of the cluster's API server."""
+def started(options: argparse.Namespace) -> Iterator[tuple[dict[str, Server], int, Surroundings]]:
+    """Start everything. Yields the servers, the pid of the API server, and what is around them."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url, api_pid = stack.enter_context(apiserver.running(folder / "api", options.api_port))
@@ -73,7 +76,7 @@ def started(options: argparse.Namespace) -> Iterator[tuple[dict[str, Server], in
         for text in options.server:
             server = servers.further(text)
             found[server.name] = server
-        yield found, api_pid
+        yield found, api_pid, around
 
 
 def certify(folder: Path) -> tuple[Path, Path]:
@@ -179,6 +182,24 @@ class Bench:
             self._rounds = max(self._rounds, 5)
             self.measure(workload, asked, rates=(int(rate),), is_latency=True)
 
+    def dead(self, around: Surroundings) -> None:
+        """Waiting times of cluster names, while questions wait for an upstream that is dead."""
+        mix, outside = workloads.chosen(["mix,uncached"])
+        calm, busy = (
+            Series("mix", server, DEAD_RATE, is_latency=True)
+            for server in ("k8sdns, calm", f"k8sdns, {DEAD_WAITING:,} wait in vain")
+        )
+        with servers.k8sdns_without_upstream(around) as server:
+            place = (server.host, server.port, server.pid)
+            queries = load.write_queries(self._folder / "outside.txt", outside.lines())
+            for number in range(self._rounds):
+                self._say(calm, number)
+                calm.rounds.append(self._round(mix, server, calm))
+                self._say(busy, number)
+                with load.waiting(place, queries, DEAD_WAITING):
+                    busy.rounds.append(self._round(mix, server, busy))
+        self.results.series += [calm, busy]
+
 
 def main() -> None:
     """Measure, and print the tables."""
@@ -194,20 +215,23 @@ def main() -> None:
     parts = options.parts.split(",")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    with started(options) as (found, api_pid), tempfile.TemporaryDirectory() as folder:
+    with started(options) as (found, api_pid, around), tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), found, options)
-        if "flat" in parts:
-            bench.flat(chosen)
-        if "changes" in parts:
-            bench.changes(chosen, api_pid)
-        if "rates" in parts:
-            bench.rates(chosen)
-        if "latency" in parts:
-            bench.latency(chosen)
+        measure: dict[str, Callable[[], None]] = {
+            "flat": lambda: bench.flat(chosen),
+            "changes": lambda: bench.changes(chosen, api_pid),
+            "rates": lambda: bench.rates(chosen),
+            "latency": lambda: bench.latency(chosen),
+            "dead": lambda: bench.dead(around),
+        }
+        for part in parts:
+            if part not in measure:
+                raise SystemExit(f"no part is called {part!r}: {', '.join(measure)}")
+            measure[part]()
+            if options.json:  # what is measured is measured, whatever happens to the rest
+                bench.results.write(options.json)
     print(" " * 79, end="\r", file=sys.stderr)
     print("\n".join(tables(bench.results)))
-    if options.json:
-        bench.results.write(options.json)
     if options.plots:
         plots.draw(bench.results, options.plots)
 

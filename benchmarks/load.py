@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +16,13 @@ import processes
 from processes import OTHERS, cpu_seconds, rss_mib, stolen_and_all_seconds
 
 TOOLS = {"dnsperf": "dnsperf", "unbound": "unbound"}  # program to Debian package
+ATTEMPTS = 3
+GIVEN_UP_AFTER = 5  # seconds: forward's time for one question
 MAX_STEAL = 0.01  # of a round's CPU time; more spoils it
+
+
+class GeneratorFailed(SystemExit):
+    """A load generator ended with an error of its own."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,17 @@ def write_queries(path: Path, lines: Iterable[str]) -> Path:
 
 
 def measured(command: list[str], pid: int, seconds: float) -> tuple[str, float, float]:
-    """Run a load generator. Returns its output, the CPU seconds of `pid`, and the steal."""
+    """Run a load generator. Returns its output, the CPU seconds of `pid`, and the steal.
+
+    dnsperf 2.10 may fail on an assertion of its own with many connections: it is run again then.
+    """
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(GeneratorFailed):
+            return _measured(command, pid, seconds)
+    return _measured(command, pid, seconds)
+
+
+def _measured(command: list[str], pid: int, seconds: float) -> tuple[str, float, float]:
     stolen, everything = stolen_and_all_seconds()
     before = cpu_seconds(pid)
     run = subprocess.run(
@@ -72,7 +90,7 @@ def measured(command: list[str], pid: int, seconds: float) -> tuple[str, float, 
     after = cpu_seconds(pid)
     stolen_after, everything_after = stolen_and_all_seconds()
     if run.returncode:
-        raise SystemExit(f"{command[0]} failed: {run.stderr or run.stdout}")
+        raise GeneratorFailed(f"{command[0]} failed: {run.stderr or run.stdout}")
     steal = (stolen_after - stolen) / max(everything_after - everything, 1e-9)
     return run.stdout, after - before, steal
 
@@ -144,6 +162,22 @@ def retries(server: tuple[str, int, int], queries: Path, seconds: float) -> Spen
     output, cpu, steal = measured(command, pid, seconds)
     asked, lost, took = output.split()
     return Spent(int(asked), int(lost), float(took), cpu, rss_mib(pid), steal)
+
+
+@contextlib.contextmanager
+def waiting(server: tuple[str, int, int], queries: Path, count: int) -> Iterator[None]:
+    """Keep about `count` questions waiting until the block ends: given up after some 5 s each."""
+    host, port, _ = server
+    command = ["dnsperf", "-s", host, "-p", str(port), "-d", str(queries), "-q", str(2 * count)]
+    command += ["-c", "100", "-t", "6", "-l", "60", "-Q", str(count // GIVEN_UP_AFTER)]
+    flood = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.sched_setaffinity(flood.pid, OTHERS)
+    try:
+        time.sleep(GIVEN_UP_AFTER + 1)
+        yield
+    finally:
+        flood.kill()
+        flood.wait()
 
 
 def idle(pid: int, seconds: float) -> float:

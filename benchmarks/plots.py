@@ -104,7 +104,8 @@ def latencies(results: Results) -> Groups:
     groups: dict[str, dict[str, float]] = {}
     for each in results.find(is_latency=True):
         for share in ("p50", "p99", "p99.9"):
-            groups.setdefault(share, {})[each.server] = each.latency(share)
+            group = f"{share} at {each.rate:,} a second"
+            groups.setdefault(group, {})[each.server] = each.latency(share)
     return groups
 
 

@@ -1,4 +1,9 @@
-"""What was measured: rounds by series, as tables and as JSON."""
+"""What was measured: rounds by series, as tables and as JSON.
+
+    python benchmarks/results.py RESULTS.json…
+
+prints the tables again; what several runs measured is taken from the last of them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -96,15 +102,23 @@ class Results:
 
     @classmethod
     def read(cls, *paths: Path) -> Results:
-        """Read what `write` wrote; several runs are one after another."""
+        """Read what `write` wrote; a workload that several runs measured is the last one's."""
         results = cls()
+        found: dict[tuple[object, ...], list[Series]] = {}
         for path in paths:
             rows = json.loads(path.read_text())
             results.machine = rows["machine"]
             results.notes |= rows["notes"]
+            run: dict[tuple[object, ...], list[Series]] = {}
             for row in rows["series"]:
                 rounds = [Spent(**each) for each in row.pop("rounds")]
-                results.series.append(Series(**row, rounds=rounds))
+                series = Series(**row, rounds=rounds)
+                # Servers are compared within one run only, so they come and go together.
+                rate = series.rate if series.is_latency else series.rate is None
+                key = (series.workload, rate, series.with_changes, series.is_latency)
+                run.setdefault(key, []).append(series)
+            found |= run
+        results.series = [each for several in found.values() for each in several]
         return results
 
 
@@ -187,3 +201,7 @@ def _latencies(results: Results) -> Iterator[str]:
             + " | ".join(found)
             + f" | {min(p99):,.0f}-{max(p99):,.0f} | {each.lost} |"
         )
+
+
+if __name__ == "__main__":
+    print("\n".join(tables(Results.read(*map(Path, sys.argv[1:])))))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -114,6 +115,17 @@ def k8sdns(around: Surroundings) -> contextlib.AbstractContextManager[Server]:
 def k8sdns_minimal(around: Surroundings) -> contextlib.AbstractContextManager[Server]:
     """The cluster's names and nothing else."""
     return _k8sdns("k8sdns minimal", MINIMAL, around)
+
+
+@contextlib.contextmanager
+def k8sdns_without_upstream(around: Surroundings) -> Iterator[Server]:
+    """The stock Corefile, whose upstream takes every question and answers none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        corefile = STOCK.replace("max_concurrent 1000", "max_concurrent 10000")
+        place = around._replace(upstream_port=silent.getsockname()[1])
+        with _k8sdns("k8sdns, calm", corefile, place) as server:
+            yield server
 
 
 UNBOUND = """\
