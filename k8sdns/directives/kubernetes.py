@@ -333,7 +333,9 @@ def _cluster(settings: Settings, block: BlockDraft) -> Cluster:
     if context.role == WORKER:
         return Cluster(context.feed.source(key), kinds=settings.watched, figures=figures)
     make = _manifest_source if settings.manifests else _live_source
-    store = Relay() if context.role == FEEDER else Store()
+    # An audit finds the replicas of this server by their addresses.
+    is_packed = not settings.audit
+    store = Relay(is_packed=is_packed) if context.role == FEEDER else Store()
     cluster = Cluster(make(settings, context), store, kinds=settings.watched, figures=figures)
     if isinstance(store, Relay):
         cluster.accompany(context.feed.given_out(key, store))

@@ -45,9 +45,9 @@ class Room(StringTransport):
 class Pair:
     """A feeder and a worker, joined by hand: octets travel when `carry` is called."""
 
-    def __init__(self, room=10**9):
+    def __init__(self, room=10**9, *, is_packed=False):
         self.feeding = Feeding()
-        self.relay = Relay()
+        self.relay = Relay(is_packed=is_packed)
         self.fed = Fed()
         self.store = Store()
         self.source = self.fed.source(KEY)(self.store)
@@ -91,9 +91,9 @@ def test_what_comes_from_a_copy_is_known_to_come_from_one():
         assert not pair.store.is_synced(["services"])
 
 
-@pytest.fixture
-def pair():
-    made = Pair()
+@pytest.fixture(params=[True, False])
+def pair(request):
+    made = Pair(is_packed=request.param)
     made.feeding.add(SOURCE, made.relay)
     made.source.start()
     made.carry()
@@ -210,7 +210,7 @@ STEPS = st.lists(
 @settings(deadline=None)
 def test_the_far_store_ends_equal_to_the_near_one(steps, rng: random.Random):
     """Law 3 through the feed: any changes, any congestion, any loss of the connection."""
-    pair = Pair(room=rng.choice([1, 200, 10**9]))
+    pair = Pair(room=rng.choice([1, 200, 10**9]), is_packed=rng.choice([True, False]))
     pair.feeding.add(SOURCE, pair.relay)
     near = Store()
     pair.source.start()
