@@ -9,8 +9,9 @@ zone. Everything is made from the store as it is now: there is no time in here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
+from weakref import WeakMethod
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -127,7 +128,7 @@ class KubernetesAuthority(Authority):
         self._is_outdated = True
         self.kinds = self.tree.kinds
         self._is_synced = False
-        self._unsubscribe = store.subscribe(self._changed)
+        self._unsubscribe = _follow(store, self)
         store.when_synced(self.kinds, self._synced)
 
     def close(self) -> None:
@@ -388,7 +389,8 @@ class KubernetesAuthority(Authority):
 
     # -- following the store -----------------------------------------------------------------
 
-    def _changed(self, kind: str, namespace: str, name: str) -> None:
+    def changed(self, kind: str, namespace: str, name: str) -> None:
+        """Forget what an object's change makes untrue; signature of the store's subscribers."""
         self._memo.changed(kind, namespace, name)
         self.tree.changed(namespace, name)
         self._outdate()
@@ -468,3 +470,19 @@ class KubernetesAuthority(Authority):
         if self.tree.pods != VERIFIED:
             return None
         return self.store.client_pod(question.peer.host)
+
+
+def _follow(store: Store, authority: KubernetesAuthority) -> Callable[[], None]:
+    """Tell `authority` of changes for as long as somebody else has it; return what ends that.
+
+    The store outlives a reload that fails, and what such a reload built is never told to close.
+    """
+
+    def changed(kind: str, namespace: str, name: str) -> None:
+        tell = method()
+        if tell is not None:
+            tell(kind, namespace, name)
+
+    method = WeakMethod(authority.changed, lambda _method: unsubscribe())
+    unsubscribe = store.subscribe(changed)
+    return unsubscribe

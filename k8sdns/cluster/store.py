@@ -97,8 +97,14 @@ class Store(Lookups):
         For a slice, `name` is its Service's, and one that moves is told for both. For a
         namespace, `namespace` is "". Returns what ends the subscription.
         """
-        self._subscribers.append(changed)
-        return lambda: self._subscribers.remove(changed)
+        subscribers = self._subscribers
+        subscribers.append(changed)
+
+        def unsubscribe() -> None:
+            if changed in subscribers:
+                subscribers.remove(changed)
+
+        return unsubscribe
 
     def observe_slices(self, observer: Callable[[EndpointSlice], None]) -> None:
         """Call ``observer(slice)`` for each changed slice that says when its change began."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from twisted.application.service import Service
+
 from k8sdns.authorities.hosts import HostsAuthority, HostsFile, packed
 from k8sdns.corefile import kinds
 from k8sdns.corefile.settings import (
@@ -18,7 +20,7 @@ from k8sdns.corefile.settings import (
     lines,
     option,
 )
-from k8sdns.metrics import HOSTS_ENTRIES, HOSTS_RELOADED
+from k8sdns.metrics import HOSTS_ENTRIES, HOSTS_RELOADED, Metrics
 from k8sdns.server.draft import BlockDraft
 
 
@@ -58,6 +60,29 @@ class Settings:
             raise Mistake("fallthrough_unsupported requires fallthrough", "fallthrough_unsupported")
 
 
+class _Figures(Service):
+    """Says how many entries a table has, and since when, while a block has it."""
+
+    def __init__(self, file: str, source: HostsFile, metrics: Metrics) -> None:
+        self._file = file
+        self._source = source
+        self._metrics = metrics
+
+    def startService(self) -> None:
+        """Begin to tell."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._metrics.before_scrape(self._measure)
+
+    def stopService(self) -> None:
+        """Tell no more."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        self._metrics.not_before_scrape(self._measure)
+
+    def _measure(self) -> None:
+        self._metrics.gauge(HOSTS_ENTRIES)[self._file,] = self._source.entries
+        self._metrics.gauge(HOSTS_RELOADED)[()] = self._source.modified_at
+
+
 def install(settings: Settings, block: BlockDraft) -> None:
     """Add the authority; the table is shared by reloads and blocks with equal settings."""
     context = block.context
@@ -84,14 +109,7 @@ def install(settings: Settings, block: BlockDraft) -> None:
             unsupported_fall_through=settings.fallthrough_unsupported,
         )
     )
-    entries = context.metrics.gauge(HOSTS_ENTRIES)
-    reloaded = context.metrics.gauge(HOSTS_RELOADED)
-
-    def measure() -> None:
-        entries[settings.file,] = source.entries
-        reloaded[()] = source.modified_at
-
-    context.metrics.before_scrape(measure)
+    block.add(_Figures(settings.file, source, context.metrics))
 
 
 DIRECTIVE = Directive("hosts", Settings, install=install, summary="Names from hosts files.")
