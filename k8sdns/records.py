@@ -188,15 +188,6 @@ def target_of(record: Record) -> bytes:
     return names_in(record)[0].lower()
 
 
-def record_text(record: Record) -> str:
-    """Return `record` in presentation form, for logs and people."""
-    rdata = rdata_text(record)
-    return (
-        f"{names.to_text(record.owner)} {record.ttl} {class_name(record.rclass)} "
-        f"{type_name(record.rtype)} {rdata}"
-    )
-
-
 def rdata_text(record: Record) -> str:
     r"""Return rdata in presentation form; opaque types as ``\# n hex`` (RFC 3597 §5)."""
     if record.rtype in {A, AAAA}:

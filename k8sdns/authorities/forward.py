@@ -35,9 +35,6 @@ from k8sdns.metrics import (
     Metrics,
 )
 
-TOO_MANY = 23  # Extended DNS Error: Network Error
-
-
 MAX_IN_FLIGHT = 20_000  # questions that wait, where the Corefile sets no bound
 
 

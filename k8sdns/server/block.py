@@ -38,8 +38,7 @@ log = Logger()
 Answered: TypeAlias = "Answer | Deferred[Answer]"
 Respond: TypeAlias = Callable[[Question], Answered]
 
-NOT_READY = 14  # Extended DNS Error codes (RFC 8914 §4)
-OTHER_ERROR = 0
+NOT_READY = 14  # Extended DNS Error (RFC 8914 §4.15)
 
 
 class ServerBlock:

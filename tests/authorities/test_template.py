@@ -41,7 +41,11 @@ def ask(made, text, qtype="A", qclass="IN", **fields):
 
 
 def said(section):
-    return [records.record_text(record) for record in section]
+    return [
+        f"{names.to_text(record.owner)} {record.ttl} {records.class_name(record.rclass)} "
+        f"{records.type_name(record.rtype)} {records.rdata_text(record)}"
+        for record in section
+    ]
 
 
 IP = template(
