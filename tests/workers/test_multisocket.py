@@ -261,3 +261,12 @@ def nsid(served):
     query = dns.message.make_query(NAME, "A", options=[dns.edns.GenericOption(3, b"")])
     reply = dns.query.udp(query, "127.0.0.1", port=served.server.port, timeout=5)
     return next(option.nsid for option in reply.options if option.otype == 3)
+
+
+def test_without_the_nursery_everybody_is_replaced_and_queries_wait(served):
+    everybody = [*served.pids("worker"), *served.pids("feeder")]
+    parent = int(Path(f"/proc/{everybody[0]}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(parent, signal.SIGKILL)
+    assert served.answers(served.ask_from_everywhere(20, timeout=10)) == 20
+    assert not left(everybody)
+    served.server.wait_until(lambda: served.metric("k8sdns_workers") == 2, "both workers")
