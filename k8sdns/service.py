@@ -95,7 +95,6 @@ class DNSService(MultiService):
         owns_process: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.setName("k8sdns")  # type: ignore[no-untyped-call]
         self._plan = plan
         self._build = build
         self._reactor = reactor

@@ -102,6 +102,14 @@ def test_twice_in_one_process(assembly, options):
     assert two.running
 
 
+def test_twice_in_one_application(assembly, options):
+    application = Application("other")
+    for _ in range(2):
+        service.makeService(options, Clock()).setServiceParent(application)
+    IService(application).startService()
+    assert assembly.calls.count("start") == 2
+
+
 def test_it_starts_again_after_it_was_stopped(assembly, options):
     made = service.makeService(options, Clock())
     for _ in range(2):
