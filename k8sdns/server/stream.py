@@ -183,8 +183,12 @@ class DNSStream(Protocol):
         self._pace()
 
     def _may_ask(self) -> bool:
+        limits = self._streams.limits
         return (
-            not self._gone and self._peer_reads and self.in_flight < self._streams.limits.in_flight
+            not self._gone
+            and self._peer_reads
+            and self.in_flight < limits.in_flight
+            and self._asked != limits.messages
         )
 
     def _ask(self, message: bytes) -> None:
@@ -196,7 +200,11 @@ class DNSStream(Protocol):
             reply.addBoth(self._answered)
         elif reply is not None:
             self._send(reply)
-        if self._asked == self._streams.limits.messages:
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        """After the last query that it may ask, the connection ends with the last reply."""
+        if self._asked == self._streams.limits.messages and not self.in_flight and not self._gone:
             self.close()
 
     def _answered(self, reply: bytes | Iterator[bytes] | Failure | None) -> None:
@@ -210,6 +218,7 @@ class DNSStream(Protocol):
             self._take_messages()
         else:
             self._pace()
+        self._end_if_done()
 
     def _send(self, reply: bytes | Iterator[bytes]) -> None:
         if isinstance(reply, bytes):
@@ -255,6 +264,7 @@ class DNSStream(Protocol):
         self._streams.was_active(self)
         self._send_transfers()
         self._take_messages()
+        self._end_if_done()
 
     def stopProducing(self) -> None:
         """The connection is being closed."""

@@ -91,6 +91,19 @@ def test_a_deferred_that_has_fired_already_is_an_answer_like_others() -> None:
     assert server.asked[3:] == [b"next"]
 
 
+def test_the_last_query_of_a_connection_is_answered_before_it_ends() -> None:
+    server = Server()
+    stream, transport = connected(Streams(Clock(), StreamLimits(messages=2)), server)
+    stream.dataReceived(framed(b"wait 1", b"wait 2", b"too many"))
+    assert not transport.disconnecting
+    server.waiting[b"wait 2"].callback(b"second")
+    assert not transport.disconnecting
+    server.waiting[b"wait 1"].callback(b"first")
+    assert transport.value() == framed(b"second", b"first")
+    assert transport.disconnecting
+    assert server.asked == [b"wait 1", b"wait 2"]
+
+
 def test_a_failed_query_leaves_the_connection_alone() -> None:
     server = Server()
     stream, transport = connected(Streams(Clock()), server)
