@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from k8sdns.answers import Answer, Question, Rendered
+from k8sdns.answers import TC, Answer, Question, Rendered
 from k8sdns.interfaces import IRepeatObserver
 from k8sdns.wire.reader import HEADER_OCTETS
 from k8sdns.wire.writer import reply as write
@@ -32,6 +32,7 @@ MAX_REPLY_OCTETS: Final = 4_096  # streams may have longer ones
 MAX_RING_OCTETS: Final = 4_096  # of the addresses of one reply, twice over
 
 _ID_OCTETS: Final = 2
+_TRUNCATED: Final = TC >> 8  # in the third octet of a message
 
 
 class Ring(NamedTuple):
@@ -92,7 +93,7 @@ class Repeater:
         self._is_stream = is_stream
         self._respond = server.respond
         self._replies: dict[bytes, Repeated] = {}
-        self._seen_once: set[bytes] = set()
+        self._seen_once: dict[bytes, Answer] = {}
         self._told = 0
 
     def respond(
@@ -111,15 +112,17 @@ class Repeater:
     def learn(self, question: Question, answer: Answer, block: ServerBlock, reply: bytes) -> None:
         """Take note of a reply whose Answer is current: the second of a kind is kept."""
         query = question.message[2:]
-        if query not in self._seen_once:
-            # A flood of names that are asked once each must neither cost memory nor push out
-            # what is asked for again and again.
+        before = self._seen_once.get(query)
+        if before is None or not before.is_current:
+            # Where answers change faster than they are asked for, keeping them is in vain. And a
+            # flood of names that are asked once each must neither cost memory nor push out what
+            # is asked for again and again.
             if len(self._seen_once) >= MAX_SIGHTINGS:
                 self._seen_once.clear()
-            if len(query) <= MAX_QUERY_OCTETS:
-                self._seen_once.add(query)
+            if len(query) <= MAX_QUERY_OCTETS and _is_short(question, answer, reply):
+                self._seen_once[query] = answer
             return
-        if not self._is_plain(question) or len(reply) > MAX_REPLY_OCTETS:
+        if not self._is_plain(question):
             return
         if not block.repeats(question, answer):
             return
@@ -166,6 +169,13 @@ class Repeater:
     def served(self) -> int:
         """How many queries were answered here without asking the server."""
         return self._told + sum(repeated.count for repeated in self._replies.values())
+
+
+def _is_short(question: Question, answer: Answer, reply: bytes) -> bool:
+    """Tell whether an Answer is short, also where its reply had to be."""
+    if len(reply) > MAX_REPLY_OCTETS:
+        return False
+    return not reply[2] & _TRUNCATED or len(answer.rendered(question).body) <= MAX_REPLY_OCTETS
 
 
 def ring_of(reply: bytes, question: Question, rendered: Rendered) -> Ring | None:

@@ -88,3 +88,24 @@ def test_long_replies_are_not_kept(addresses, is_kept):
     for _ in range(5):
         ask(server.respond_to_stream)
     assert crowd.asked == (2 if is_kept else 5)
+
+
+@pytest.mark.parametrize("addresses, is_kept", [(100, True), (300, False)])
+def test_what_was_cut_off_a_reply_is_not_kept_either_where_it_is_long(addresses, is_kept):
+    crowd, server = served(addresses)
+    repeater = server.repeater()
+    for _ in range(5):
+        assert ask(repeater.respond).flags & dns.flags.TC
+    assert crowd.asked == (2 if is_kept else 5)
+
+
+def test_an_answer_that_ended_before_it_was_asked_for_again_was_no_first_sighting():
+    crowd, server = served(1)
+    repeater = server.repeater()
+    for asked in range(1, 6):
+        ask(repeater.respond)
+        crowd.made[-1].is_current = False
+        assert crowd.asked == asked
+    for _ in range(5):
+        ask(repeater.respond)
+    assert crowd.asked == 7
