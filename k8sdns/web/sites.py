@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -199,11 +200,19 @@ class WebListener(Service):
         if self.listen.endpoint and self._open_streams is not _open_nothing:
             endpoint = serverFromString(self._reactor, self.listen.endpoint)
             return [await endpoint.listen(self._factory)]
-        ports = []
-        for opened in self._open_streams(self.listen.host, self.listen.port):
-            with opened:  # adopting makes a descriptor of the port's own
+        ports: list[IListeningPort] = []
+        with ExitStack() as opened:  # adopting makes a descriptor of the port's own
+            sockets = self._open_streams(self.listen.host, self.listen.port)
+            for sock in sockets:
+                opened.enter_context(sock)
+            try:
                 adopt = self._reactor.adoptStreamPort
-                ports.append(adopt(opened.fileno(), opened.family, self._factory))
+                for sock in sockets:
+                    ports.append(adopt(sock.fileno(), sock.family, self._factory))
+            except BaseException:
+                for port in ports:
+                    port.stopListening()
+                raise
         return ports
 
     async def _close(self) -> None:
