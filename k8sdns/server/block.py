@@ -60,7 +60,9 @@ class ServerBlock:
         self._things = tuple(things)
         self.payload_size = payload_size
         self._panics = panics
-        self._last_word = words[-1] if words else ""
+        answering = {thing.word for thing in self.all(IAuthority)}
+        # `view` and others that answer nothing may stand behind the last who was asked.
+        self._last_word = next((w for w in reversed(words) if w in answering), "".join(words[-1:]))
         self.is_empty = not words
         self.chain = Chain(self.all(IAuthority) if authorities is None else authorities)
         self.observers: tuple[Any, ...] = tuple(each.saw for each in self.all(IObserver))

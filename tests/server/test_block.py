@@ -94,6 +94,12 @@ def test_nobody_knowing_is_a_server_failure_that_names_the_last_word() -> None:
     assert str(result.error) == "plugin/hosts: no next plugin found"
 
 
+def test_words_that_answer_nothing_are_not_named_as_the_last() -> None:
+    words = ["errors", "template", "view"]
+    result = answered(ServerBlock([Says(None, "template")], Counts(), words))
+    assert str(result.error) == "plugin/template: no next plugin found"
+
+
 @implementer(IStage)
 class Stage:
     """A stage made of one function."""
