@@ -1,4 +1,4 @@
-"""Expressions over a question, as `view` has them: a small part of the language expr-lang.
+"""Expressions over a question, of `view` and `template`: a small part of the language expr-lang.
 
 Owns: reading an expression, and what its operators mean. The text becomes functions that call one
 another; nothing of it is ever run as Python. Types are judged when it is read, so that a mistake is
@@ -90,11 +90,11 @@ _TEXT_TESTS: Final[dict[str, Callable[[str, str], bool]]] = {
 class Expression:
     """An expression that was read; `admits` tells whether it is true of a question."""
 
-    def __init__(self, text: str) -> None:
-        """Raises `BadExpression`."""
+    def __init__(self, text: str, gives: tuple[str, ...] = (BOOL,)) -> None:
+        """`gives`: the kinds of values it may have; raises `BadExpression`."""
         self.text = text
         reader = _Reader(text)
-        self._evaluate = reader.whole().evaluate
+        self._evaluate = reader.whole(gives).evaluate
         self.uses_metadata = "metadata" in reader.called
 
     def admits(self, question: Question) -> bool:
@@ -103,6 +103,11 @@ class Expression:
             return self._evaluate(question) is True
         except (ValueError, ArithmeticError):
             return False
+
+    def value(self, question: Question) -> str | float | bool:
+        """Return its value; raises `ValueError` or `ArithmeticError` where it has none."""
+        value: str | float | bool = self._evaluate(question)
+        return value
 
 
 def _words(text: str) -> list[Word]:
@@ -130,13 +135,13 @@ class _Reader:
         self._depth = 0
         self.called: set[str] = set()
 
-    def whole(self) -> Node:
-        """Read everything; it must be true or false."""
+    def whole(self, gives: tuple[str, ...]) -> Node:
+        """Read everything; it must be of one of the kinds in `gives`."""
         node = self._conditional()
         if self._at < len(self._words):
             raise self._unexpected()
-        if node.gives != BOOL:
-            raise BadExpression(f"the expression gives a {node.gives}, not true or false")
+        if node.gives not in gives:
+            raise BadExpression(f"the expression gives a {node.gives}, not {' or '.join(gives)}")
         return node
 
     # -- words -----------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from k8sdns import answers, names, records
 from k8sdns.answers import Answer, Question
 from k8sdns.authorities.base import Authority
+from k8sdns.authorities.expressions import Expression
 from k8sdns.authorities.gofunctions import ExecutionError, Struct
 from k8sdns.authorities.gotemplate import GoTemplate
 from k8sdns.authorities.rrtext import BadRecordText, record_from_text
@@ -28,6 +29,7 @@ from k8sdns.waiting import then
 # What a template may ask for (CoreDNS's template documentation).
 FIELDS: Final = frozenset(
     {"Zone", "Name", "Class", "Type", "Match", "Group", "Message", "Question", "Remote", "Meta"}
+    | {"Var"}
 )
 MAX_RECORDS_KEPT: Final = 1024  # texts whose records are remembered
 _RD: Final = 0x0100
@@ -46,6 +48,8 @@ class Template(NamedTuple):
     rcode: int = records.NOERROR
     ede: tuple[int, str] | None = None  # Extended DNS Error (RFC 8914): code and text
     fallthrough: tuple[bytes, ...] = ()
+    conditions: tuple[Expression, ...] = ()
+    variables: tuple[tuple[str, Expression], ...] = ()
 
     def zone_of(self, question: Question) -> bytes | None:
         """Return the longest of the zones for a question of the right class and type, else None."""
@@ -56,8 +60,14 @@ class Template(NamedTuple):
         enclosing = [zone for zone in self.zones if names.is_subdomain(question.qname, zone)]
         return max(enclosing, key=len, default=None)
 
-    def match(self, name: str) -> GoMatch | None:
-        """Return the match of the first pattern that finds something in the lower-case `name`."""
+    def match(self, question: Question) -> GoMatch | None:
+        """Return the match of the first pattern that finds something in the lower-case name.
+
+        None also where one of the conditions is not true of the question.
+        """
+        name = question.name_text
+        if not all(each.admits(question) for each in self.conditions):
+            return None
         for pattern in self.patterns or (_EVERYTHING,):
             match = pattern.search(name)
             if match is not None:
@@ -86,7 +96,7 @@ class TemplateAuthority(Authority):
         """`lookup` follows CNAME records that a template made."""
         self._templates = tuple(templates)
         self._self_lookup = lookup
-        self._counted = counted
+        self.counted = counted
 
     def answer(self, question: Question) -> Answer | Deferred[Any] | None:
         """Answer from the first template that matches; raises `ServerFailure` for a broken one.
@@ -97,7 +107,7 @@ class TemplateAuthority(Authority):
             zone = template.zone_of(question)
             if zone is None:
                 continue
-            match = template.match(question.name_text)
+            match = template.match(question)
             if match is not None:
                 return self._filled(template, question, zone, match)
             if not falls_through(template.fallthrough, question.qname):
@@ -107,10 +117,11 @@ class TemplateAuthority(Authority):
     def _filled(
         self, template: Template, question: Question, zone: bytes, match: GoMatch
     ) -> Answer | Deferred[Any]:
-        self._counted("matches", question, zone, template, "", "")
+        self.counted("matches", question, zone, template, "", "")
         if template.rcode == records.SERVFAIL:
             return Answer(rcode=records.SERVFAIL, source=self.word)
-        values = _values(question, zone, match)
+        variables = self._variables(template, question, zone)
+        values = _values(question, zone, match, variables)
 
         def section(word: str, texts: tuple[GoTemplate, ...]) -> tuple[Record, ...]:
             return tuple(
@@ -128,6 +139,16 @@ class TemplateAuthority(Authority):
         )
         return self._chased(question, answer)
 
+    def _variables(self, template: Template, question: Question, zone: bytes) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, expression in template.variables:
+            try:
+                values[name] = expression.value(question)
+            except (ValueError, ArithmeticError) as error:
+                self.counted("template_failures", question, zone, template, "var", expression.text)
+                raise ServerFailure(f"var {name} {expression.text!r}: {error}") from None
+        return values
+
     def _record(
         self,
         template: Template,
@@ -140,12 +161,12 @@ class TemplateAuthority(Authority):
         try:
             filled = text.execute(values)
         except ExecutionError as error:
-            self._counted("template_failures", question, zone, template, section, text.text)
+            self.counted("template_failures", question, zone, template, section, text.text)
             raise ServerFailure(f"template {text.text!r}: {error}") from None
         try:
             return _record_from(filled, question.qclass)
         except BadRecordText as error:
-            self._counted("rr_failures", question, zone, template, section, text.text)
+            self.counted("rr_failures", question, zone, template, section, text.text)
             raise ServerFailure(f"template made no record but {filled!r}: {error}") from None
 
     def _chased(self, question: Question, answer: Answer) -> Answer | Deferred[Any]:
@@ -170,7 +191,7 @@ def _record_from(text: str, rclass: int) -> Record:
     return record_from_text(text, rclass=rclass if rclass in records.CLASS_NAMES else records.IN)
 
 
-def _values(question: Question, zone: bytes, match: GoMatch) -> Struct:
+def _values(question: Question, zone: bytes, match: GoMatch, variables: dict[str, Any]) -> Struct:
     """Return what a template is given, as CoreDNS names it."""
     matched = tuple(part or "" for part in (match[0], *match.groups()))
     group = {str(number): part for number, part in enumerate(matched)}
@@ -193,6 +214,7 @@ def _values(question: Question, zone: bytes, match: GoMatch) -> Struct:
         ),
         Remote=question.peer.host,
         Meta=_meta(labels),
+        Var=variables,
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
 from k8sdns import names, records
 from k8sdns.answers import Question
+from k8sdns.authorities.expressionfunctions import BOOL, NUMBER, TEXT
+from k8sdns.authorities.expressions import Expression
 from k8sdns.authorities.gotemplate import GoTemplate, TemplateError
 from k8sdns.authorities.template import FIELDS, Counted, Template, TemplateAuthority
 from k8sdns.corefile import kinds
@@ -17,6 +20,7 @@ from k8sdns.corefile.settings import (
     Context,
     Directive,
     Line,
+    Mistake,
     argument,
     block_zones,
     counted,
@@ -34,7 +38,7 @@ from k8sdns.metrics import (
 from k8sdns.server.draft import BlockDraft
 
 _LARGEST_CODE = 0xFFFF
-_EXPRESSIONS = "is not supported: write a regular expression after match"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _class(word: str) -> int:
@@ -71,6 +75,18 @@ def _ederror(line: Line, context: Context) -> tuple[int, str]:
     return code, words[1].text if len(words) > 1 else ""
 
 
+def _condition(line: Line, context: Context) -> Expression:
+    words = counted(line, context, 1, None, "EXPRESSION")
+    return Expression(" ".join(token.text for token in words))
+
+
+def _variable(line: Line, context: Context) -> tuple[str, Expression]:
+    name, *words = (token.text for token in counted(line, context, 2, None, "NAME EXPRESSION"))
+    if _VARIABLE.fullmatch(name) is None:
+        raise ValueError(f"'{name}' is no name of a variable: write letters, digits and _")
+    return name, Expression(" ".join(words), (TEXT, NUMBER, BOOL))
+
+
 _TEMPLATE = Kind("TEMPLATE", "a record as in a zone file, in Go's template language", _template)
 
 
@@ -102,21 +118,34 @@ class Settings:
         _ederror, form="CODE [TEXT]", default=None, gathers=False,
         help="An Extended DNS Error for the reply (RFC 8914).",
     )  # fmt: skip
+    var: tuple[tuple[str, Expression], ...] = parsed(
+        _variable, form="NAME EXPRESSION", help="A value for templates, as .Var.NAME."
+    )
+    expr: tuple[Expression, ...] = parsed(
+        _condition, form="EXPRESSION",
+        help="Must be true of a query as a pattern must fit; several lines must all be.",
+    )  # fmt: skip
     fallthrough: tuple[bytes, ...] = fallthrough(
-        help="Names that no pattern fits go on to the next template or directive."
+        help="Names that no pattern or expression fits go on to the next template or directive."
     )
 
     ACCEPTED: ClassVar = {
         "upstream": "is not needed: aliases are always followed through this server itself",
     }
-    REFUSED: ClassVar = {"expr": _EXPRESSIONS, "var": _EXPRESSIONS}
+
+    def check(self, _context: Context) -> None:
+        """No variable has two values."""
+        names_given = [name for name, _expression in self.var]
+        for name in names_given:
+            if names_given.count(name) > 1:
+                raise Mistake(f"var {name} is given twice", "var")
 
     @property
     def template(self) -> Template:
         """The same in the terms of the authority."""
         return Template(
             self.rclass, self.rtype, self.zones, self.match, self.answer, self.authority,
-            self.additional, self.rcode, self.ederror, self.fallthrough,
+            self.additional, self.rcode, self.ederror, self.fallthrough, self.expr, self.var,
         )  # fmt: skip
 
 

@@ -7,6 +7,8 @@ from twisted.internet.defer import Deferred
 
 from k8sdns import names, records
 from k8sdns.answers import Answer, Question
+from k8sdns.authorities.expressionfunctions import BOOL, NUMBER, TEXT
+from k8sdns.authorities.expressions import Expression
 from k8sdns.authorities.gotemplate import GoTemplate
 from k8sdns.authorities.rrtext import record_from_text
 from k8sdns.authorities.template import FIELDS, Template, TemplateAuthority
@@ -185,3 +187,41 @@ def test_the_target_of_an_alias_may_come_later():
     ask(TemplateAuthority([ALIAS], Elsewhere(waiting)), "a.alias.example").addCallback(got.append)
     waiting.callback(FOUND)
     assert len(got[0].answer) == 2
+
+
+@pytest.mark.parametrize(
+    ("qname", "rcode"), [("a.ip.example", 0), ("b.ip.example", 2), ("ab.ip.example", 2)]
+)
+def test_every_expression_must_be_true_as_a_pattern_must_fit(qname, rcode):
+    conditions = (Expression("name() startsWith 'a'"), Expression("len(name()) == 13"))
+    made = TemplateAuthority([template(conditions=conditions, answer="{{ .Name }} A 192.0.2.1")])
+    assert ask(made, qname).rcode == rcode
+
+
+def test_a_false_expression_falls_through_to_the_next_template():
+    first = template(conditions=(Expression("type() == 'MX'"),), fallthrough=ROOT)
+    second = template(answer="{{ .Name }} 5 IN A 192.0.2.2")
+    found = ask(TemplateAuthority([first, second]), "a.ip.example")
+    assert said(found.answer) == ["a.ip.example. 5 IN A 192.0.2.2"]
+
+
+def test_templates_see_the_values_of_variables():
+    variables = (
+        ("kind", Expression("type() + '-' + lower('X')", (TEXT,))),
+        ("size", Expression("len('abc') * 2", (NUMBER,))),
+        ("is_a", Expression("type() == 'A'", (BOOL,))),
+    )
+    text = '{{ .Name }} 5 IN TXT "{{ .Var.kind }} {{ .Var.size }} {{ .Var.is_a }}"'
+    found = ask(TemplateAuthority([template(variables=variables, answer=text)]), "a.ip.example")
+    assert found.answer[0].rdata == b"\x0aA-x 6 true"
+
+
+def test_a_variable_without_a_value_fails_the_query_and_is_counted():
+    seen = []
+    variables = (("quotient", Expression("1 / (len(name()) - 13)", (NUMBER,))),)
+    made = TemplateAuthority(
+        [template(variables=variables)], counted=lambda *what: seen.append((what[0], what[4]))
+    )
+    with pytest.raises(ServerFailure, match="var quotient"):
+        ask(made, "a.ip.example")
+    assert seen == [("matches", ""), ("template_failures", "var")]
