@@ -29,6 +29,7 @@ from k8sdns.corefile.settings import (
     options,
     parsed,
 )
+from k8sdns.interfaces import IAuthority, IRouting
 from k8sdns.metrics import (
     TEMPLATE_FAILURES,
     TEMPLATE_MATCHES,
@@ -149,7 +150,7 @@ class Settings:
         )  # fmt: skip
 
 
-def _counting(metrics: Metrics) -> Counted:
+def _counting(metrics: Metrics, view: str) -> Counted:
     counters = {
         "matches": metrics.counter(TEMPLATE_MATCHES),
         "template_failures": metrics.counter(TEMPLATE_FAILURES),
@@ -162,7 +163,7 @@ def _counting(metrics: Metrics) -> Counted:
         labels = [
             getattr(question.server, "name", ""),
             names.to_text(zone),
-            "",
+            view,
             records.class_name(template.rclass),
             records.type_name(template.rtype),
         ]
@@ -178,10 +179,22 @@ def install(stanzas: tuple[Settings, ...], block: BlockDraft) -> None:
     if any(each.rclass not in {records.IN, records.CLASS_ANY} for each in stanzas):
         block.serves_any_class = True
     templates = [settings.template for settings in stanzas]
-    counted = _counting(block.context.metrics)
-    block.add(TemplateAuthority(templates, block.lookup, counted))
+    block.add(TemplateAuthority(templates, block.lookup))
+
+
+def connect(_stanzas: tuple[Settings, ...], block: BlockDraft) -> None:
+    """Count under the name of the block's view, which is installed behind all others."""
+    view = next((each.name for each in block.all(IRouting)), "")
+    for authority in block.all(IAuthority):
+        if isinstance(authority, TemplateAuthority):
+            authority.counted = _counting(block.context.metrics, view)
 
 
 DIRECTIVE = Directive(
-    "template", Settings, install=install, once=False, summary="Answers from templates."
+    "template",
+    Settings,
+    install=install,
+    connect=connect,
+    once=False,
+    summary="Answers from templates.",
 )

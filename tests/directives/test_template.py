@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from k8sdns.errors import CorefileError
+from k8sdns.metrics import TEMPLATE_MATCHES, TEMPLATE_RR_FAILURES
 
 COREFILE = r"""
 . {
@@ -58,3 +59,15 @@ def test_a_variable_has_one_value(checked):
     stanza = "template IN A . {\nvar a name()\nvar a type()\n}"
     with pytest.raises(CorefileError, match="var a is given twice"):
         checked(f". {{\n{stanza}\n}}")
+
+
+@pytest.mark.parametrize(
+    ("directive", "view"), [("", ""), ("view inside {\nexpr true\n}", "inside")]
+)
+def test_the_view_is_a_label_of_what_is_counted(serve, directive, view):
+    server = serve(f'. {{\n{directive}\ntemplate IN A . {{\nanswer "no record"\n}}\n}}')
+    server.ask("a.example.org")
+    labels = ("dns://:53", ".", view, "IN", "A")
+    assert dict(server.metrics.counter(TEMPLATE_MATCHES).items()) == {labels: 1}
+    failed = server.metrics.counter(TEMPLATE_RR_FAILURES)
+    assert dict(failed.items()) == {(*labels, "answer", "no record"): 1}
