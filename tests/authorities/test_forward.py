@@ -13,14 +13,14 @@ from zope.interface.verify import verifyObject
 from k8sdns import names
 from k8sdns.answers import Question
 from k8sdns.authorities.forward import Forward, ForwardSettings
-from k8sdns.authorities.forwardservice import ForwardService
+from k8sdns.authorities.forwardservice import ForwardService, count_legacy
 from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.randomness import Randomness
 from k8sdns.authorities.upstream.resolvconf import ResolvConf
 from k8sdns.authorities.upstream.upstream import Surroundings
 from k8sdns.errors import Refused, ServerFailure
 from k8sdns.interfaces import IRemoteAuthority, IUpstreams
-from k8sdns.metrics import Metrics
+from k8sdns.metrics import FORWARD_HEALTHCHECK_FAILURES, PROXY_HEALTHCHECK_FAILURES, Metrics
 from k8sdns.testing.conversation import reply_to
 from k8sdns.testing.network import FakeNetwork, FakeReactor
 
@@ -157,3 +157,13 @@ def test_news_that_nobody_listens_end_a_question_also_as_reactors_bring_them():
     world.reply(rcode="NXDOMAIN")
     assert outcomes[0].rcode == 3
     assert first.source.is_closed
+
+
+def test_failed_probes_are_counted_under_both_names():
+    world = World()
+    world.ask()
+    world.reactor.pump([0.5] * 30)
+    failures = world.metrics.counter(PROXY_HEALTHCHECK_FAILURES)["forward", "192.0.2.1:53"]
+    assert failures == world.forward.members[0].health.fails > 1
+    count_legacy(world.metrics)
+    assert world.metrics.counter(FORWARD_HEALTHCHECK_FAILURES)["192.0.2.1:53",] == failures
