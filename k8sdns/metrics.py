@@ -339,7 +339,7 @@ CACHE_PREFETCHES = Metric(
 CACHE_DROPS = Metric(
     "coredns_cache_drops_total",
     "counter",
-    "Replies not kept because they answer another question.",
+    "Replies not kept because they do not answer the question.",
     _CACHE_LABELS,
 )
 CACHE_STALE = Metric(

@@ -153,7 +153,10 @@ class CachedAuthority(Authority):
             rendered = answer.rendered(question.changed(qname=question.qname))
             places = ttl_places(rendered)
         keep, ttl = judge(question, answer, rendered, places, self._settings)
-        if key[2] & 1 and has_dead_signature(rendered.body, places, self._wall_time()):
+        if keep is Keep.STRAY:
+            self._tallies.of(question).drops += 1
+            keep = Keep.NOT
+        elif key[2] & 1 and has_dead_signature(rendered.body, places, self._wall_time()):
             keep = Keep.NOT
         pieces = in_pieces(rendered.body, places)
         entry = None

@@ -25,9 +25,10 @@ _PERIOD = struct.Struct("!II")
 
 
 class Keep(Enum):
-    """The classes of entries; `NOT` is none."""
+    """The classes of entries; `NOT` and `STRAY` are none."""
 
     NOT = ""
+    STRAY = "stray"  # not kept either: it does not answer the question
     SUCCESS = "success"
     DENIAL = "denial"
     FAILURE = "failure"  # kept with the denials
@@ -77,7 +78,7 @@ def _class_of(
     if answers:
         if _answers(question, answer, rendered, places):
             return Keep.SUCCESS, False
-        return (Keep.DENIAL if has_soa else Keep.NOT), False
+        return (Keep.DENIAL if has_soa else Keep.STRAY), False
     if has_soa:
         return Keep.DENIAL, False
     return Keep.SUCCESS, records.NS in in_authority or not additionals
