@@ -30,11 +30,13 @@ class Flight:
 
     __slots__ = (
         "_at", "_down", "_failure", "_forward", "_is_over", "_kept", "_key", "_member", "_members",
-        "_over_stream", "_query", "_started", "_tried", "waiters",
+        "_over_stream", "_query", "_started", "_tried", "upstream",
+        "waiters",
     )  # fmt: skip
 
     def __init__(self, forward: Forward, key: Hashable, query: Query, over_stream: bool) -> None:
         self.waiters: list[Deferred[Answer | None]] = []
+        self.upstream = ""  # who replied
         self._forward = forward
         self._key = key
         self._query = query
@@ -82,12 +84,18 @@ class Flight:
             self.go_on()
             return
         outcome.source = self._forward.word
+        self.upstream = attempt.upstream.name
         self._forward.saw_reply(attempt, outcome)
         if outcome.rcode in self._forward.settings.failover and self._at < len(self._members):
             self._kept = outcome
             self.go_on()
             return
         self._end(outcome)
+
+    def labelled(self, answer: Answer | None, labels: dict[str, str]) -> Answer | None:
+        """Add to `labels` who gave `answer`; return that (CoreDNS plugin/forward)."""
+        labels["forward/upstream"] = self.upstream
+        return answer
 
     def _give_up(self) -> None:
         if self._kept is not None:

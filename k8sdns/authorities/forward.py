@@ -183,6 +183,8 @@ class Forward(Authority):
             flight = self._flights[key] = Flight(self, key, query, over_stream)
             flight.waiters.append(waiter)
             flight.go_on()
+        if question.metadata is not None:
+            waiter.addCallback(flight.labelled, question.metadata)
         return waiter
 
     def _reject(self) -> None:

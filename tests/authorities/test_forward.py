@@ -167,3 +167,17 @@ def test_failed_probes_are_counted_under_both_names():
     assert failures == world.forward.members[0].health.fails > 1
     count_legacy(world.metrics)
     assert world.metrics.counter(FORWARD_HEALTHCHECK_FAILURES)["192.0.2.1:53",] == failures
+
+
+@pytest.mark.parametrize("labels", [{"view/name": "a"}, {}, None])
+def test_who_replied_is_known_to_questions_that_have_labels(labels):
+    world = World((FIRST, SECOND), failover=frozenset({2}))
+    question = Question(names.from_text("www.example.com"))
+    question.metadata = None if labels is None else dict(labels)
+    others = world.ask()
+    world.forward.answer(question)
+    world.reply(rcode="SERVFAIL")
+    world.reply(rcode="NXDOMAIN")
+    assert others[0].rcode == 3
+    expected = None if labels is None else {**labels, "forward/upstream": "192.0.2.2:53"}
+    assert question.metadata == expected
