@@ -71,6 +71,8 @@ class ZoneAuthority(Authority):
         resolution = answers.resolve(question.qname, question.qtype, do=do)
         if resolution.is_missing and falls_through(served.fallthrough, question.qname):
             return None
+        if question.metadata is not None:
+            _label(question, answers, question.metadata)
         if resolution.outside is not None and self._beyond_zones is not None:
             return self._followed(question, answers, resolution, resolution.outside)
         return resolution.answer
@@ -117,6 +119,13 @@ class ZoneAuthority(Authority):
 def falls_through(zones: tuple[bytes, ...], qname: bytes) -> bool:
     """Tell whether a name that is missing here may be asked of the next authority."""
     return any(names.is_subdomain(qname, zone) for zone in zones)
+
+
+def _label(question: Question, answers: ZoneAnswers, labels: dict[str, str]) -> None:
+    """Say which wildcard answers (CoreDNS plugin/file)."""
+    wildcard = answers.wildcard_for(question.qname, question.qtype)
+    if wildcard is not None:
+        labels["zone/wildcard"] = names.to_text(wildcard)
 
 
 def _joined(zone: Zone, inside: Answer, beyond: Answer) -> Answer:

@@ -70,6 +70,11 @@ class ZoneAnswers:
             self._known[key] = resolution
         return resolution
 
+    def wildcard_for(self, qname: bytes, qtype: int) -> bytes | None:
+        """Return the name of the wildcard that stands in for `qname`, None where none does."""
+        match = _walk(self.zone, qname, qtype)
+        return match.name if match.how is _How.WILDCARD else None
+
 
 class _How(Enum):
     EXACT = auto()

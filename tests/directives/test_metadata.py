@@ -46,3 +46,33 @@ def test_labels_travel_with_a_question_that_a_stage_changed(serve):
         f"template IN TXT . {{\nanswer {answer}\n}}\n}}"
     ).ask("example.org", "TXT")
     assert found.answer[0][0].to_text() == '"here"'
+
+
+ZONE = """
+$ORIGIN example.org.
+@ 60 IN SOA ns hostmaster 1 7200 1800 86400 30
+@ 60 IN NS ns
+ns 60 IN A 192.0.2.53
+*.apps 60 IN A 192.0.2.1
+www.apps 60 IN A 192.0.2.2
+"""
+
+
+@pytest.mark.parametrize(
+    ("metadata", "name", "expected"),
+    [
+        ("metadata", "a.b.apps.example.org", "[INFO] *.apps.example.org."),
+        ("metadata", "www.apps.example.org", "[INFO] -"),
+        ("metadata", "nothing.example.org", "[INFO] -"),
+        ("", "a.b.apps.example.org", "[INFO] -"),
+    ],
+)
+def test_the_wildcard_that_answered_is_known(serve, tmp_path, lines, metadata, name, expected):
+    zone = tmp_path / "db.example.org"
+    zone.write_text(ZONE)
+    server = serve(
+        f'. {{\n{metadata}\nlog . "{{/zone/wildcard}}"\n'
+        f"file {zone} example.org {{\nreload 0\n}}\n}}"
+    )
+    server.ask(name)
+    assert lines[-1] == expected
