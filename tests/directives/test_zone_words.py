@@ -77,7 +77,7 @@ def test_a_folder_s_pattern_and_template_are_read(tmp_path):
         ('template IN A {\n answer "{{ .Nome }}"\n}', 3, "did you mean .Name"),
         ("template IN A {\n rcode NOSUCH\n}", 3, "unknown rcode NOSUCH"),
         ("template IN A {\n ederror x\n}", 3, "integer"),
-        ("template IN A {\n expr true\n}", 3, "not supported"),
+        ("template IN A {\n expr name()\n}", 3, "not true or false"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_its_place(stanza, line, message, tmp_path):
