@@ -142,9 +142,11 @@ def _rcodes(output: str) -> dict[str, int]:
 
 
 def _percentiles(output: str) -> dict[str, float]:
-    """Read what ``dnsperf -v`` says of each reply: ``> NOERROR name type seconds``."""
-    lines = (line for line in output.splitlines() if line.startswith("> "))
-    waits = sorted(float(line.rpartition(" ")[2]) for line in lines)
+    """Read what ``dnsperf -v`` says of each reply: ``> NOERROR name type seconds``.
+
+    What was lost has no seconds, and is counted elsewhere.
+    """
+    waits = sorted(map(float, re.findall(r"^> \S+ \S+ \S+ ([\d.]+)$", output, re.MULTILINE)))
     if not waits:
         return {}
     last = len(waits) - 1
