@@ -7,6 +7,7 @@ unchecked unseen.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -48,18 +49,23 @@ def needs() -> Callable[[str], str]:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that is free for UDP and TCP on the loopback address `host`."""
+    """Return a port that is free for UDP and TCP on the loopback address `host`.
+
+    Below those that the system gives to clients: one of those may be taken before it is used.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for _ in range(50):
-        with socket.socket(family, socket.SOCK_DGRAM) as udp:
-            udp.bind((host, 0))
-            port = udp.getsockname()[1]
-            with socket.socket(family, socket.SOCK_STREAM) as tcp:
-                try:
-                    tcp.bind((host, port))
-                except OSError:
-                    continue
-            return int(port)
+    for _ in range(200):
+        port = random.randrange(12_000, 32_000)
+        with (
+            socket.socket(family, socket.SOCK_DGRAM) as udp,
+            socket.socket(family, socket.SOCK_STREAM) as tcp,
+        ):
+            try:
+                udp.bind((host, port))
+                tcp.bind((host, port))
+            except OSError:
+                continue
+        return port
     raise AssertionError("no port is free for both UDP and TCP")
 
 
