@@ -60,7 +60,7 @@ format: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks $(BENCH)
-	$(BIN)/python benchmarks/cluster.py
+	@test -n "$(BENCH)" || $(BIN)/python benchmarks/cluster.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
