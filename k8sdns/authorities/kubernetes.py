@@ -9,48 +9,26 @@ zone. Everything is made from the store as it is now: there is no time in here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
-from weakref import WeakMethod
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias, Unpack
 
 from twisted.internet.defer import Deferred
-from zope.interface import implementer
 
 from k8sdns import names, records
-from k8sdns.answers import Answer, Question, extended_error
+from k8sdns.answers import Answer, Question
 from k8sdns.authorities.backends import Backend, ServiceView, address_octets
-from k8sdns.authorities.base import Authority
+from k8sdns.authorities.clusterauthority import ClusterAuthority, ClusterOptions
 from k8sdns.authorities.externalname import Chase
-from k8sdns.authorities.livezone import LiveZone, LiveZones, Options
+from k8sdns.authorities.livezone import LiveZone
 from k8sdns.authorities.memo import MAX_ANSWERS, Memo
-from k8sdns.authorities.metadata import client_labels, place_labels
-from k8sdns.authorities.nameserver import nameservers
-from k8sdns.authorities.pods import DISABLED, VERIFIED
 from k8sdns.authorities.schema import POD_TREE, SERVICE_TREE, VERSION, Place, parse
 from k8sdns.authorities.srv import address_record, srv_records
-from k8sdns.authorities.tree import ClusterTree
-from k8sdns.authorities.zonetransfer import transfer_records
-from k8sdns.cluster.model import Pod, Service
+from k8sdns.cluster.model import Service
 from k8sdns.cluster.store import Store
-from k8sdns.interfaces import (
-    IClusterView,
-    ILookup,
-    IMetadata,
-    IReadiness,
-    IRepeatable,
-    ISearchPath,
-    ITransferable,
-)
+from k8sdns.interfaces import ILookup
 from k8sdns.records import AAAA, AXFR, CNAME, IXFR, NS, PTR, SOA, SRV, TXT, A, Record
 
 SCHEMA_VERSION: Final = b"1.1.0"
-SCHEMA_VERSION_TTL: Final = 28800  # seconds
-
-STALE_TTL: Final = 5
-"""Longest TTL, in seconds, of what is answered from a copy."""
-STALE: Final = extended_error(3, "from a copy; the API server has not answered yet")
-"""Stale Answer (RFC 8914 §4.4)."""
-
 Found: TypeAlias = Answer | Deferred[Any] | None
 """An Answer, a Deferred of one, or None for a name that does not exist."""
 
@@ -69,80 +47,40 @@ class Below(NamedTuple):
     services: Mapping[bytes, Service]
 
 
-@implementer(IRepeatable, IReadiness, ITransferable, IMetadata, ISearchPath, IClusterView)
-class KubernetesAuthority(Authority):
+class KubernetesAuthority(ClusterAuthority):
     """Answers for the zones of one cluster from its store (Kubernetes DNS specification 1.1.0).
 
-    `zones` are lower-case wire names; the first that is no reverse zone is the primary one, the
-    suffix of PTR targets. `ttl` is in seconds. `pods` is ``disabled``, ``insecure`` or
-    ``verified``. `namespaces` limits what is exposed, None for all. `fallthrough` are the zones
-    whose missing names are left to the next authority. `local_addresses` are the addresses that
-    others reach this server by, `search` the host's own search list, for autopath.
-    Attribute `lookup` asks the whole server for the targets of ExternalName Services; without it
-    an alias that leads out of the zone is answered alone.
+    The arguments are those of `ClusterAuthority`; of two more, `lookup` asks the whole server for
+    the targets of ExternalName Services (without it an alias that leads out of the zone is answered
+    alone), and `memo_bound` is how many positive answers are remembered.
     """
-
-    word = repeats_as = "kubernetes"
 
     def __init__(
         self,
         store: Store,
         zones: Iterable[bytes],
         *,
-        ttl: int = 5,
-        pods: str = DISABLED,
-        namespaces: frozenset[str] | None = None,
-        endpoint_pod_names: bool = False,
-        ignore_empty_service: bool = False,
-        noendpoints: bool = False,
-        zonal: bool = False,
-        fallthrough: Iterable[bytes] = (),
-        local_addresses: Iterable[str] = (),
-        search: Iterable[bytes] = (),
         lookup: ILookup | None = None,
         memo_bound: int = MAX_ANSWERS,
+        **options: Unpack[ClusterOptions],
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.store = store
         self.lookup = lookup
-        self._longest_ttl = self._configured_ttl = self._ttl = ttl
-        self._options: Options = ()
-        self._version_ttl = SCHEMA_VERSION_TTL
-        self._zonal = zonal
-        self.local_addresses = tuple(local_addresses)
-        self._search = tuple(search)
-        self.tree = ClusterTree(
-            store,
-            pods=pods,
-            namespaces=namespaces,
-            endpoint_pod_names=endpoint_pod_names,
-            ignore_empty_service=ignore_empty_service,
-            noendpoints=noendpoints,
-        )
-        self._zones = LiveZones(zones, self.word, fallthrough)
-        self._refused = Answer(rcode=records.REFUSED, source=self.word)
         self._memo = Memo(memo_bound)
         self._probe = self._memo.answers.get
         self._below: dict[bytes, Below] = {}
         self._find_below = self._below.get
-        self._is_outdated = True
-        self.kinds = self.tree.kinds
-        self._is_synced = False
-        self._unsubscribe = _follow(store, self)
-        store.when_synced(self.kinds, self._synced)
+        self._refused = Answer(rcode=records.REFUSED, source=self.word)
+        super().__init__(store, zones, **options)
 
-    def close(self) -> None:
-        """Stop following the store; nothing that was said is current any longer."""
-        self._unsubscribe()
+    def _forget_all(self) -> None:
         self._memo.clear()
-        self._outdate()
 
-    def limit_ttl(self, ceiling: int) -> None:
-        """Make every TTL at most `ceiling` seconds from now on: what `cache` asks of its block."""
-        self._longest_ttl = self._ttl = min(self._configured_ttl, ceiling)
-        self._version_ttl = min(SCHEMA_VERSION_TTL, ceiling)
-        self._memo.clear()
-        self._outdate()
+    def _forget(self, kind: str, namespace: str, name: str) -> None:
+        self._memo.changed(kind, namespace, name)
+
+    def _renew(self) -> None:
+        self._below.clear()
+        super()._renew()
 
     # -- IAuthority ------------------------------------------------------------------------
 
@@ -172,10 +110,6 @@ class KubernetesAuthority(Authority):
         else:
             made = self._answer_at_top(question, zone, labels)
         return self._missing(question, zone) if made is None else made
-
-    def never_answers(self, question: Question) -> bool:
-        """Pass on for ever what is in none of the zones."""
-        return self._zones.match(question.qname) is None
 
     def _missing(self, question: Question, zone: LiveZone) -> Answer | None:
         """Deny a name, unless that would be a lie: before the first listing nobody can know."""
@@ -236,10 +170,6 @@ class KubernetesAuthority(Authority):
         found = tuple(address_record(qname, o, ttl) for o in octets)
         wanted = tuple(record for record in found if record.rtype == question.qtype)
         return self._positive(wanted) if wanted else zone.nodata
-
-    def name_servers(self, zone: LiveZone) -> list[tuple[bytes, bytes]]:
-        """Return (name, octets of an address) of those who serve `zone`."""
-        return nameservers(self.store, zone, self.local_addresses, pod_names=self.tree.pod_names)
 
     # -- the way back from addresses ---------------------------------------------------------
 
@@ -386,103 +316,3 @@ class KubernetesAuthority(Authority):
             return None
         view = self.tree.view(place.namespace, place.service)
         return view if view is not None and view.is_external else None
-
-    # -- following the store -----------------------------------------------------------------
-
-    def changed(self, kind: str, namespace: str, name: str) -> None:
-        """Forget what an object's change makes untrue; signature of the store's subscribers."""
-        self._memo.changed(kind, namespace, name)
-        self.tree.changed(namespace, name)
-        self._outdate()
-
-    def _outdate(self) -> None:
-        if not self._is_outdated:
-            self._is_outdated = True
-            for zone in self._zones:
-                zone.outdate()
-
-    def _synced(self) -> None:
-        self._is_synced = True
-        if self._options:
-            self._memo.clear()
-            self._outdate()
-
-    def _renew(self) -> None:
-        self._is_outdated = False
-        self._below.clear()
-        is_copy = not self._is_synced and self.store.recalled_at is not None
-        self._options = (STALE,) if is_copy else ()
-        self._ttl = min(self._longest_ttl, STALE_TTL) if is_copy else self._longest_ttl
-        serial = self.store.serial
-        for zone in self._zones:
-            zone.renew(serial, self._ttl, self._options)
-
-    # -- IReadiness ------------------------------------------------------------------------------
-
-    def waits_for(self) -> str:
-        """Return the kinds of objects that have not been listed yet, "" when there are none."""
-        return ", ".join(kind for kind in self.kinds if not self.store.is_synced((kind,)))
-
-    # -- ITransferable ---------------------------------------------------------------------------
-
-    def zones(self) -> tuple[bytes, ...]:
-        """Return every zone served here."""
-        return tuple(zone.name for zone in self._zones)
-
-    def zone_serial(self, zone: bytes) -> int | None:
-        """Return the serial of one of the zones, None for any other name."""
-        return self.store.serial if self._zones.get(zone) is not None else None
-
-    def zone_records(self, zone: bytes) -> Iterator[Record]:
-        """Yield the whole zone (RFC 5936 §2.2); see `transfer_records`."""
-        if self._is_outdated:
-            self._renew()
-        live = self._zones.get(zone)
-        if live is None:
-            return iter(())
-        views = self.tree.exposed_views()
-        return transfer_records(live, self.name_servers(live), views, self._ttl)
-
-    # -- IMetadata, ISearchPath --------------------------------------------------------------------
-
-    def describe(self, question: Question, labels: dict[str, str]) -> None:
-        """Say which object a question is about, and which pod asks, as CoreDNS labels it."""
-        found = self._zones.match(question.qname)
-        if found is None:
-            return
-        pod = self._client(question)
-        if pod is not None:
-            labels.update(client_labels(pod))
-        labels.update(place_labels(parse(found[1], zonal=self._zonal)))
-
-    def search_path(self, question: Question) -> tuple[bytes, ...]:
-        """Return the search list of the pod that asks, () if it is not known or not our zone's."""
-        found = self._zones.match(question.qname)
-        pod = self._client(question)
-        if found is None or pod is None:
-            return ()
-        zone = found[0].name
-        services = names.from_labels((SERVICE_TREE,), zone)
-        namespace = names.from_labels((pod.namespace.encode("utf-8"),), services)
-        return (namespace, services, zone, *self._search)
-
-    def _client(self, question: Question) -> Pod | None:
-        if self.tree.pods != VERIFIED:
-            return None
-        return self.store.client_pod(question.peer.host)
-
-
-def _follow(store: Store, authority: KubernetesAuthority) -> Callable[[], None]:
-    """Tell `authority` of changes for as long as somebody else has it; return what ends that.
-
-    The store outlives a reload that fails, and what such a reload built is never told to close.
-    """
-
-    def changed(kind: str, namespace: str, name: str) -> None:
-        tell = method()
-        if tell is not None:
-            tell(kind, namespace, name)
-
-    method = WeakMethod(authority.changed, lambda _method: unsubscribe())
-    unsubscribe = store.subscribe(changed)
-    return unsubscribe

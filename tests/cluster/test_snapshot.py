@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 
 from k8sdns import names, records
 from k8sdns.answers import Question
-from k8sdns.authorities.kubernetes import STALE, KubernetesAuthority
+from k8sdns.authorities.clusterauthority import STALE
+from k8sdns.authorities.kubernetes import KubernetesAuthority
 from k8sdns.cluster import snapshot
 from k8sdns.cluster.cluster import Cluster
 from k8sdns.cluster.keeper import CHANGED_AFTER, QUIET_AFTER, SnapshotKeeper
