@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 # Who deals with answers deals with their questions: both are to be had here.
 __all__ = [
-    "AA", "AD", "CD", "QR", "QUESTION_OFFSET", "RA", "RD", "SILENT", "TC", "Answer", "Edns", "Peer",
-    "Question", "Rendered", "ZoneDenial", "extended_error", "failed", "nodata", "nxdomain",
-    "peer_of", "render",
+    "AA", "AD", "CD", "NOT_READY", "QR", "QUESTION_OFFSET", "RA", "RD", "SILENT", "TC", "Answer",
+    "Edns", "Peer", "Question", "Rendered", "ZoneDenial", "extended_error", "failed", "nodata",
+    "nxdomain", "peer_of", "render",
 ]  # fmt: skip
 
 
@@ -187,6 +187,9 @@ class _Silent(Answer):
 
 
 SILENT: Final[Answer] = _Silent()
+
+
+NOT_READY: Final = 14  # Extended DNS Error (RFC 8914 §4.15)
 
 
 def nodata(soa: Record | None = None, **arguments: Any) -> Answer:

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from k8sdns import names, records
-from k8sdns.answers import Answer, ZoneDenial, extended_error
+from k8sdns.answers import NOT_READY, Answer, ZoneDenial, extended_error
 
 REFRESH, RETRY, EXPIRE = 7200, 1800, 86400  # seconds; CoreDNS's, nobody transfers by them
 MAX_SOA_TTL = 300  # seconds
-NOT_READY = 14  # RFC 8914 §4.15
 
 Options: TypeAlias = tuple[tuple[int, bytes], ...]
 """EDNS options: (code, octets) each."""

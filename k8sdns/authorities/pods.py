@@ -14,7 +14,6 @@ from k8sdns.authorities.schema import POD_TREE, Place
 from k8sdns.cluster.store import Store
 
 DISABLED: Final = "disabled"
-INSECURE: Final = "insecure"
 VERIFIED: Final = "verified"
 PORT: Final = 0  # pods have no ports here; CoreDNS says 0 in their SRV records
 

@@ -7,21 +7,19 @@ transfers see. Refuses to know where zones come from: anything with a `ZoneAnswe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from k8sdns import names, records
-from k8sdns.answers import Answer, Question
+from k8sdns.answers import NOT_READY, Answer, Question
 from k8sdns.authorities.base import Authority
 from k8sdns.authorities.zone import Zone
 from k8sdns.authorities.zonelookup import MAX_ALIASES, Resolution, ZoneAnswers
 from k8sdns.errors import NoNextAuthority, Refused, ServerFailure
 from k8sdns.interfaces import ILookup, ITransferable
 from k8sdns.records import Record
-
-NOT_READY: Final = 14  # Extended DNS Error (RFC 8914 §4.15)
 
 
 class ISource(Protocol):

@@ -38,8 +38,6 @@ log = Logger()
 Answered: TypeAlias = "Answer | Deferred[Answer]"
 Respond: TypeAlias = Callable[[Question], Answered]
 
-NOT_READY = 14  # Extended DNS Error (RFC 8914 §4.15)
-
 
 class ServerBlock:
     """What one block of a Corefile came to; `respond` answers a question and never raises.
