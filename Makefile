@@ -3,13 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT := 1053
 
-.PHONY: help run ask dev-cluster test static check format bench clean
+.PHONY: help run ask dev-cluster compiled test-compiled test static check format bench clean
 
 help:
 	@echo "make run      serve examples/Corefile on port $(PORT): no cluster, no root"
 	@echo "make ask      ask the running server (NAME=... TYPE=...)"
 	@echo "make dev-cluster  a Kubernetes API to kubectl apply to (MANIFESTS=... API_PORT=...)"
 	@echo "make test     run the tests"
+	@echo "make compiled  copy the project to build/compiled with its hot modules compiled"
+	@echo "make test-compiled  run the tests there"
 	@echo "make check    formatter, ruff, mypy, import contracts, tests"
 	@echo "make format   format the code"
 	@echo "make bench    measure (BENCH='--quick', BENCH='mix unique --rounds 5', BENCH=--help)"
@@ -40,6 +42,13 @@ API_PORT ?= 6443
 dev-cluster: .venv/installed
 	@$(BIN)/python -m k8sdns.testing.apiserver --port $(API_PORT) --manifests $(MANIFESTS) \
 	  --simulate --kubeconfig dev-cluster.kubeconfig
+
+# The hot modules need a C compiler and Python's headers; the rest of the tests is the same.
+compiled: .venv/installed
+	$(BIN)/python native/compile.py build/compiled
+
+test-compiled: compiled
+	cd build/compiled && PYTHONPATH=$$PWD ../../$(BIN)/python -m pytest -q
 
 test: .venv/installed
 	$(BIN)/python -m pytest -q

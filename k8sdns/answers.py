@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from mypy_extensions import mypyc_attr
 
 from k8sdns import names, records
 from k8sdns.questions import AA, AD, CD, QR, RA, RD, TC, Edns, Peer, Question, peer_of
@@ -25,11 +27,14 @@ if TYPE_CHECKING:
 # Who deals with answers deals with their questions: both are to be had here.
 __all__ = [
     "AA", "AD", "CD", "NOT_READY", "QR", "QUESTION_OFFSET", "RA", "RD", "SILENT", "TC", "Answer",
-    "Edns", "Peer", "Question", "Rendered", "ZoneDenial", "extended_error", "failed", "nodata",
-    "nxdomain", "peer_of", "render",
+    "Edns", "Peer", "Question", "Rendered", "Sections", "ZoneDenial", "extended_error", "failed",
+    "nodata", "nxdomain", "peer_of", "render",
 ]  # fmt: skip
 
+Sections: TypeAlias = tuple[tuple[Record, ...], tuple[Record, ...], tuple[Record, ...]]
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Answer:
     """What an authority says: an RCODE, flags, three sections; immutable once made.
 
@@ -113,10 +118,18 @@ class Answer:
             self._rendered = rendered
         return rendered
 
+    def sections(self) -> Sections:
+        """Return answer, authority and additional section; derived classes may make them late.
+
+        What is compiled asks here: it sees methods that a derived class overrides, not properties.
+        """
+        return self.answer, self.authority, self.additional
+
     def replace(self, **changes: Any) -> Answer:
         """Return a copy with some of the constructor's arguments changed."""
+        answer, authority, additional = self.sections()
         arguments: dict[str, Any] = {
-            "answer": self.answer, "authority": self.authority, "additional": self.additional,
+            "answer": answer, "authority": authority, "additional": additional,
             "rcode": self.rcode, "aa": self.aa, "tc": self.tc, "ra": self.ra, "ad": self.ad,
             "options": self.options, "source": self.source,
             "error": self.error,
@@ -132,14 +145,14 @@ class Answer:
     def measured(self) -> int:
         """Return the octets of the records without compression; they are counted once."""
         octets = 0
-        for section in (self.answer, self.authority, self.additional):
+        for section in self.sections():
             for record in section:
                 octets += len(record.owner) + 10 + len(record.rdata)
         self._octets = octets
         return octets
 
     def __repr__(self) -> str:
-        counts = f"{len(self.answer)}/{len(self.authority)}/{len(self.additional)}"
+        counts = "/".join(str(len(section)) for section in self.sections())
         return f"<Answer {records.rcode_name(self.rcode)} {counts} by {self.source or 'server'}>"
 
 
@@ -152,8 +165,16 @@ class ZoneDenial(Answer):
 
     __slots__ = ("_by_offset", "zone")
 
-    def __init__(self, zone: bytes, soa: Record, **arguments: Any) -> None:
-        super().__init__(authority=(soa,), aa=True, **arguments)
+    def __init__(
+        self,
+        zone: bytes,
+        soa: Record,
+        *,
+        rcode: int = records.NOERROR,
+        options: tuple[tuple[int, bytes], ...] = (),
+        source: str = "",
+    ) -> None:
+        super().__init__(authority=(soa,), aa=True, rcode=rcode, options=options, source=source)
         self.zone = zone
         self._by_offset: dict[int, Rendered] = {}
 

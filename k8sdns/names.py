@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from k8sdns.errors import K8sDNSError
 
-ROOT = b"\x00"
-MAX_NAME_OCTETS = 255
-MAX_LABEL_OCTETS = 63
+ROOT: Final = b"\x00"
+MAX_NAME_OCTETS: Final = 255
+MAX_LABEL_OCTETS: Final = 63
 
-_IN_ADDR = b"\x07in-addr\x04arpa\x00"
-_IP6 = b"\x03ip6\x04arpa\x00"
+_IN_ADDR: Final = b"\x07in-addr\x04arpa\x00"
+_IP6: Final = b"\x03ip6\x04arpa\x00"
 
 # Octets that must be escaped in text (RFC 1035 §5.1, RFC 4343 §2.1).
-_SPECIAL = frozenset(b'."();@$\\')
+_SPECIAL: Final = frozenset(b'."();@$\\')
 
 V = TypeVar("V")
 

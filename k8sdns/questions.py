@@ -7,18 +7,26 @@ how octets become a Question (`k8sdns.wire.reader`) and what answers it.
 from __future__ import annotations
 
 import struct
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from k8sdns import names, records
 from k8sdns.records import Record
 
-QR = 0x8000
-AA = 0x0400
-TC = 0x0200
-RD = 0x0100
-RA = 0x0080
-AD = 0x0020
-CD = 0x0010
+QR: Final = 0x8000
+AA: Final = 0x0400
+TC: Final = 0x0200
+RD: Final = 0x0100
+RA: Final = 0x0080
+AD: Final = 0x0020
+CD: Final = 0x0010
+
+
+# What a changed question takes over; the zone is found anew, and a note is its stage's own.
+_KEPT: Final = (
+    "flags", "qname", "qname_as_sent", "qtype", "qclass", "edns", "address", "local_address",
+    "is_stream", "server", "message", "route_zone", "depth", "metadata", "upstream_options",
+    "authority_records",
+)  # fmt: skip
 
 
 class Peer(NamedTuple):
@@ -55,10 +63,11 @@ class Question:
     """
 
     flags: int = 0  # header flags as they came (RFC 1035 §4.1.1), opcode included
-    qname: bytes = names.ROOT
-    qname_as_sent: bytes = names.ROOT
-    qtype: int = records.A
-    qclass: int = records.IN
+    # Literals, because mypyc knows no others: the root, A, IN.
+    qname: bytes = b"\0"
+    qname_as_sent: bytes = b"\0"
+    qtype: int = 1
+    qclass: int = 1
     wire: bytes = b""
     edns: Edns | None = None
     address: tuple[Any, ...] = ("127.0.0.1", 0)  # the client's, as the socket gave it
@@ -66,7 +75,7 @@ class Question:
     is_stream: bool = False  # came over TCP, TLS or HTTPS: no datagram bounds the answer
     server: Any = None  # the listener's server, for lookups that re-enter its routing
     message: bytes = b""  # the query as it came
-    route_zone: bytes = names.ROOT  # the block's key that the query matched
+    route_zone: bytes = b"\0"  # the block's key that the query matched
     zone: bytes | None = None  # the zone in which an authority matched the name ...
     zone_at: int = 0  # ... and where it begins in `qname`
     depth: int = 0  # how many self-lookups led here
@@ -142,10 +151,9 @@ class Question:
     ) -> Question:
         """Return a question that a stage passes on instead of this one; `outer` leads back."""
         new = Question.__new__(Question)
-        new.__dict__.update(self.__dict__)
-        new.zone = None
+        for name in _KEPT:
+            setattr(new, name, getattr(self, name))
         new.outer = self
-        new.note = None
         if qname is not None:
             new.qname_as_sent = qname
             new.qname = qname.lower()

@@ -9,39 +9,39 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from k8sdns import names
 
-A = 1
-NS = 2
-CNAME = 5
-SOA = 6
-PTR = 12
-HINFO = 13
-MX = 15
-TXT = 16
-AAAA = 28
-SRV = 33
-NAPTR = 35
-DNAME = 39
-OPT = 41
-DS = 43
-RRSIG = 46
-NSEC = 47
-DNSKEY = 48
-SVCB = 64
-HTTPS = 65
-TSIG = 250
-IXFR = 251
-AXFR = 252
-ANY = 255
+A: Final = 1
+NS: Final = 2
+CNAME: Final = 5
+SOA: Final = 6
+PTR: Final = 12
+HINFO: Final = 13
+MX: Final = 15
+TXT: Final = 16
+AAAA: Final = 28
+SRV: Final = 33
+NAPTR: Final = 35
+DNAME: Final = 39
+OPT: Final = 41
+DS: Final = 43
+RRSIG: Final = 46
+NSEC: Final = 47
+DNSKEY: Final = 48
+SVCB: Final = 64
+HTTPS: Final = 65
+TSIG: Final = 250
+IXFR: Final = 251
+AXFR: Final = 252
+ANY: Final = 255
 
-IN = 1
-CH = 3
-HS = 4
-CLASS_NONE = 254
-CLASS_ANY = 255
+IN: Final = 1
+CH: Final = 3
+HS: Final = 4
+CLASS_NONE: Final = 254
+CLASS_ANY: Final = 255
 
 # Mnemonics as dnspython and miekg/dns spell them; anything else is TYPE<n> (RFC 3597 §5).
 TYPE_NAMES: dict[int, str] = {
@@ -61,13 +61,13 @@ TYPES: dict[str, int] = {name: number for number, name in TYPE_NAMES.items()}
 CLASS_NAMES: dict[int, str] = {IN: "IN", CH: "CH", HS: "HS", CLASS_NONE: "NONE", CLASS_ANY: "ANY"}
 CLASSES: dict[str, int] = {name: number for number, name in CLASS_NAMES.items()}
 
-NOERROR = 0
-FORMERR = 1
-SERVFAIL = 2
-NXDOMAIN = 3
-NOTIMP = 4
-REFUSED = 5
-BADVERS = 16
+NOERROR: Final = 0
+FORMERR: Final = 1
+SERVFAIL: Final = 2
+NXDOMAIN: Final = 3
+NOTIMP: Final = 4
+REFUSED: Final = 5
+BADVERS: Final = 16
 RCODE_NAMES: dict[int, str] = {
     NOERROR: "NOERROR", FORMERR: "FORMERR", SERVFAIL: "SERVFAIL", NXDOMAIN: "NXDOMAIN",
     NOTIMP: "NOTIMP",
@@ -87,8 +87,8 @@ NAMES_IN_RDATA: dict[int, tuple[int, int]] = {
 # Of those, the ones whose names may be compressed when we write them (RFC 3597 §4).
 COMPRESSED: frozenset[int] = frozenset({NS, CNAME, SOA, PTR, MX, 3, 4, 7, 8, 9, 14})
 
-_SRV_HEAD = struct.Struct("!HHH")
-_SOA_TAIL = struct.Struct("!IIIII")
+_SRV_HEAD: Final = struct.Struct("!HHH")
+_SOA_TAIL: Final = struct.Struct("!IIIII")
 
 
 class Record(NamedTuple):

@@ -14,10 +14,10 @@ from k8sdns import names, records
 from k8sdns.questions import Question
 from k8sdns.records import Record
 
-_COUNTS = struct.Struct("!HHHH")
-_RR_HEAD = struct.Struct("!HHIH")
-_POINTER = struct.Struct("!H")
-_LAST_POINTER = 0x3FFF
+_COUNTS: Final = struct.Struct("!HHHH")
+_RR_HEAD: Final = struct.Struct("!HHIH")
+_POINTER: Final = struct.Struct("!H")
+_LAST_POINTER: Final = 0x3FFF
 QUESTION_OFFSET: Final = 12
 
 

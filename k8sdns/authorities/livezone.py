@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
+from mypy_extensions import mypyc_attr
+
 from k8sdns import names, records
 from k8sdns.answers import NOT_READY, Answer, ZoneDenial, extended_error
 
@@ -22,6 +24,7 @@ _IN_ADDR = names.from_text("in-addr.arpa")
 _IP6 = names.from_text("ip6.arpa")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class LiveZone:
     """A served zone; `renew` replaces its SOA and denials when the serial moves or the TTL changes.
 

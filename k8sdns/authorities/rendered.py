@@ -9,11 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from k8sdns import records
-from k8sdns.answers import QUESTION_OFFSET, Answer, Question, Rendered
+from k8sdns.answers import QUESTION_OFFSET, Answer, Question, Rendered, Sections
 from k8sdns.records import Record
 from k8sdns.wire.message import parse
-
-Sections = tuple[tuple[Record, ...], tuple[Record, ...], tuple[Record, ...]]
 
 _HEAD = bytes(4)  # an id and flags; nobody looks at them when records are decoded
 _TYPE_CLASS = b"\x00\x01\x00\x01"
@@ -44,7 +42,8 @@ class RenderedAnswer(Answer):
         self._rendered = rendered
         self._sections: Sections | None = None
 
-    def _decoded(self) -> Sections:
+    def sections(self) -> Sections:
+        """Return the sections, decoded when they are first asked for."""
         if self._sections is None:
             kept: Any = self._rendered
             message = parse(b"".join((_HEAD, kept.counts, kept.qname, _TYPE_CLASS, kept.body)))
@@ -53,15 +52,15 @@ class RenderedAnswer(Answer):
 
     @property
     def answer(self) -> tuple[Record, ...]:  # type: ignore[override]
-        return self._decoded()[0]
+        return self.sections()[0]
 
     @property
     def authority(self) -> tuple[Record, ...]:  # type: ignore[override]
-        return self._decoded()[1]
+        return self.sections()[1]
 
     @property
     def additional(self) -> tuple[Record, ...]:  # type: ignore[override]
-        return self._decoded()[2]
+        return self.sections()[2]
 
     def rendered(self, question: Question) -> Rendered:
         kept: Any = self._rendered

@@ -104,7 +104,7 @@ class ServerBlock:
     def _compiled(self, stages: Iterable[Any]) -> Respond:
         """Wrap the stages around the chain, the first one outermost."""
         respond: Respond = self._ask_chain
-        for stage in reversed(list(stages)):
+        for stage in list(stages)[::-1]:
             respond = self._around(stage.respond, respond)
         return respond
 

@@ -1,7 +1,8 @@
 """UDP: a port that drains its socket and answers in place.
 
 Owns receiving and sending. Twisted's own UDP port makes three calls a datagram and reads at most
-a few a wake-up; here one wake-up serves up to `BATCH` queries with the socket's own methods.
+a few a wake-up; here one wake-up serves up to `BATCH` queries with the socket's own methods, or,
+where native/datagrams.c was compiled, without Python's socket objects at all.
 Refuses to know what a datagram says.
 """
 
@@ -18,6 +19,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from k8sdns.server import sockets
+
+try:
+    from k8sdns.server._datagrams import Datagrams
+except ImportError:  # not compiled: nothing needs it
+    HAS_COMPILED = False
+else:
+    HAS_COMPILED = True
 
 log = Logger()
 
@@ -155,9 +163,44 @@ class SourceKeepingPort(DatagramPort):
             self.lost_replies += 1
 
 
+class CompiledPort(DatagramPort):
+    """The same as DatagramPort, compiled."""
+
+    def __init__(
+        self, sock: socket.socket, respond: Respond, reactor: IReactorFDSet, name: str = ""
+    ) -> None:
+        super().__init__(sock, respond, reactor, name)
+        self._datagrams = Datagrams(sock.fileno(), BATCH, MAX_QUERY_OCTETS)
+
+    def close(self) -> None:
+        """Stop, and close the socket."""
+        self._datagrams.close()
+        super().close()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor is stopping, or the socket broke."""
+        self._datagrams.close()
+        super().connectionLost(reason)
+
+    def doRead(self) -> None:
+        """Answer what has arrived."""
+        for _ in range(BATCH):
+            try:
+                self._datagrams.drain(self._respond, self._local, self._wait)
+                break
+            except Exception:  # noqa: BLE001 - the reactor would close the socket for good
+                self._broke()
+        self.lost_replies += self._datagrams.take_lost()
+
+    def _wait(self, reply: Deferred[Reply], address: tuple[Any, ...]) -> None:
+        reply.addBoth(self._answered, address)
+
+
 def port_for(
     sock: socket.socket, address: sockets.ListenAddress, respond: Respond, reactor: IReactorFDSet
 ) -> DatagramPort:
     """Return the port that suits a socket: the plain one where the kernel chooses sources right."""
-    kind = SourceKeepingPort if sockets.needs_source_address(address) else DatagramPort
+    kind = CompiledPort if HAS_COMPILED else DatagramPort
+    if sockets.needs_source_address(address):
+        kind = SourceKeepingPort
     return kind(sock, respond, reactor, str(address))

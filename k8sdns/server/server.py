@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -35,14 +35,14 @@ from k8sdns.wire.writer import bare_reply, reply
 
 log = Logger()
 
-MAX_DEPTH = 10  # self-lookups on behalf of one query
+MAX_DEPTH: Final = 10  # self-lookups on behalf of one query
 
 Reply: TypeAlias = "bytes | None"
 StreamReply: TypeAlias = "bytes | Iterator[bytes] | None"
 Learn: TypeAlias = Callable[[Question, Answer, ServerBlock, bytes], None]
 Saw: TypeAlias = Callable[[Question, Answer, float, int], None]
 
-_TOO_DEEP = ServerFailure("names lead to one another too deeply")
+_TOO_DEEP: Final = ServerFailure("names lead to one another too deeply")
 
 
 @implementer(ILookup)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Final, TypeAlias
 
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from k8sdns import names, records
 from k8sdns.answers import SILENT, Answer, Question
@@ -65,7 +65,8 @@ _BUCKET: Final = b"".join(
 class QueryTable:
     """The rows of all blocks, and the metrics that they end in."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, max_rows: int = MAX_ROWS) -> None:
+        self._max_rows = max_rows
         self.rows: dict[Key, Row] = {}
         self._requests = metrics.counter(DNS_REQUESTS)
         self._responses = metrics.counter(DNS_RESPONSES)
@@ -77,7 +78,7 @@ class QueryTable:
     def made(self, key: Key) -> Row:
         """Return a new row for `key`; makes room where rows are many."""
         rows = self.rows
-        if len(rows) >= MAX_ROWS:
+        if len(rows) >= self._max_rows:
             for old in [key for key, _ in zip(rows, range(8), strict=False)]:
                 self._fold(old)
         row = rows[key] = _EMPTY.copy()
@@ -109,7 +110,6 @@ class QueryTable:
         self._said.add((*served, proto), counts[_SAID:_SUMS], row[_SUMS + 2])
 
 
-@implementer(IRepeatObserver, IRefusalObserver)
 class QueryObserver:
     """Counts the queries of one block, `view` being its name as a view; shares the table."""
 
@@ -173,3 +173,7 @@ class QueryObserver:
             answer.rcode,
             answer.source,
         )
+
+
+# Not by a decorator: mypyc would not make it a native class.
+classImplements(QueryObserver, IRepeatObserver, IRefusalObserver)

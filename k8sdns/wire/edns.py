@@ -7,23 +7,24 @@ understands, and puts its own into an Answer. Nothing a client sent is echoed.
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from k8sdns.answers import Edns
 from k8sdns.errors import WireError
 
-MIN_PAYLOAD = 512  # smaller sizes count as this (RFC 6891 §6.2.5)
-DEFAULT_PAYLOAD = 1232  # fits any path without fragments (RFC 9715 §3)
-OPT_OCTETS = 11  # an OPT record without options
+MIN_PAYLOAD: Final = 512  # smaller sizes count as this (RFC 6891 §6.2.5)
+DEFAULT_PAYLOAD: Final = 1232  # fits any path without fragments (RFC 9715 §3)
+OPT_OCTETS: Final = 11  # an OPT record without options
 
-DO = 0x8000
-_HEAD = struct.Struct("!BHHIH")
-_OPTION = struct.Struct("!HH")
+DO: Final = 0x8000
+_HEAD: Final = struct.Struct("!BHHIH")
+_OPTION: Final = struct.Struct("!HH")
 
 # OPT records without options recur from client to client; sizes are a handful, so a small table
 # answers nearly always. Bounded: a flood of odd sizes merely stops it from growing.
-_PLAIN: dict[bytes, Edns] = {}
-_PLAIN_BOUND = 256
-_REPLIES: dict[tuple[int, bool], bytes] = {}
+_PLAIN: Final[dict[bytes, Edns]] = {}
+_PLAIN_BOUND: Final = 256
+_REPLIES: Final[dict[tuple[int, bool], bytes]] = {}
 
 
 def from_octets(octets: bytes) -> Edns | None:

@@ -8,10 +8,12 @@ use for more pointers than that: in a long message many names could share one ch
 
 from __future__ import annotations
 
+from typing import Final
+
 from k8sdns.errors import WireError
 from k8sdns.names import MAX_NAME_OCTETS
 
-MAX_POINTERS = 126  # of one name, as miekg/dns bounds them
+MAX_POINTERS: Final = 126  # of one name, as miekg/dns bounds them
 
 
 def unpack(message: bytes, at: int) -> tuple[bytes, int]:

@@ -8,7 +8,7 @@ EDNS version other than 0 is BADVERS. Refuses to know zones and policies.
 from __future__ import annotations
 
 import struct
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from k8sdns import records
 from k8sdns.answers import AD, CD, QR, RD, Edns, Question
@@ -18,22 +18,22 @@ from k8sdns.records import Record
 from k8sdns.wire import edns as edns_records
 from k8sdns.wire.names import unpack
 
-HEADER_OCTETS = 12
-OPCODE_BITS = 0x7800
-OPCODE_NOTIFY = 0x2000
-Z_BIT = 0x0040
+HEADER_OCTETS: Final = 12
+OPCODE_BITS: Final = 0x7800
+OPCODE_NOTIFY: Final = 0x2000
+Z_BIT: Final = 0x0040
 
-_HEADER = struct.Struct("!HHHHHH")
-_TYPE_CLASS = struct.Struct("!HH")
-_RR_TAIL = struct.Struct("!HHIH")
-_NO_COUNTS = bytes(8)
-_ONE_QUESTION = b"\x00\x01\x00\x00\x00\x00\x00\x00"
+_HEADER: Final = struct.Struct("!HHHHHH")
+_TYPE_CLASS: Final = struct.Struct("!HH")
+_RR_TAIL: Final = struct.Struct("!HHIH")
+_NO_COUNTS: Final = bytes(8)
+_ONE_QUESTION: Final = b"\x00\x01\x00\x00\x00\x00\x00\x00"
 
 Header: TypeAlias = tuple[int, int, int, int]  # flags, then how many records the sections have
 
 # The headers that nearly every query has, behind the id: RD, with or without AD or CD, one
 # question, and an OPT record or none.
-_USUAL: dict[bytes, Header] = {
+_USUAL: Final[dict[bytes, Header]] = {
     struct.pack("!HHHHH", flags, 1, 0, 0, opt): (flags, 0, 0, opt)
     for flags in (RD, RD | AD, RD | CD, RD | AD | CD, 0)
     for opt in (0, 1)

@@ -7,18 +7,18 @@ is one join of octets that exist already.
 from __future__ import annotations
 
 import struct
-from typing import Protocol
+from typing import Final, Protocol
 
 from k8sdns import records
 from k8sdns.answers import CD, QR, RD, TC, Answer, Question, Rendered
 from k8sdns.wire import edns as edns_records
 from k8sdns.wire.reader import HEADER_OCTETS, OPCODE_BITS
 
-MAX_STREAM_OCTETS = 65535
+MAX_STREAM_OCTETS: Final = 65535
 
 # What a reply takes over from the query's header (RFC 1035 §4.1.1, RFC 4035 §3.2.2).
-_COPIED = OPCODE_BITS | RD | CD
-_FLAGS: dict[int, bytes] = {}
+_COPIED: Final = OPCODE_BITS | RD | CD
+_FLAGS: Final[dict[int, bytes]] = {}
 
 
 class Rotation(Protocol):

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from k8sdns.server.datagram import DatagramPort, SourceKeepingPort
+from k8sdns.server.datagram import HAS_COMPILED, CompiledPort, DatagramPort, SourceKeepingPort
+
+KINDS = [DatagramPort, SourceKeepingPort, *([CompiledPort] if HAS_COMPILED else [])]
 
 
 class Reactor:
@@ -20,7 +22,7 @@ def respond(message: bytes, _address: Any, _local: Any) -> bytes:
     return message
 
 
-@pytest.mark.parametrize("kind", [DatagramPort, SourceKeepingPort])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_bug_costs_one_query_and_not_the_port(kind: Any) -> None:
     """What leaves doRead makes the reactor close the socket, for everybody and for good."""
     with (

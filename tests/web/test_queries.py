@@ -173,8 +173,9 @@ def test_nothing_is_lost_and_nothing_counts_twice(asked):
     assert sum(asked_sizes.sums.values()) == total * 40
 
 
-def test_rows_are_bounded_though_nobody_scrapes(counted, rows, observer, monkeypatch):
-    monkeypatch.setattr(queries, "MAX_ROWS", 20)
+def test_rows_are_bounded_though_nobody_scrapes(counted):
+    rows = QueryTable(counted, max_rows=20)
+    observer = QueryObserver(rows)
     for number in range(500):
         observer.saw(question(), Answer(source=str(number)), 0, 60)
     assert len(rows.rows) <= 20
