@@ -188,6 +188,10 @@ class FaultyConnection(ProtocolWrapper):
         if self._plan is not None and self._plan.how != "stall":
             self.break_off(self._plan.how)
 
+    def fall_silent(self) -> None:
+        """Send nothing from now on, and keep the socket open."""
+        self._cut = True
+
     def break_off(self, how: How = "reset") -> None:
         """End the connection now; what was written still goes out before a FIN or an RST.
 

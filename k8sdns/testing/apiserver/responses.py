@@ -111,6 +111,12 @@ class WatchResponse:
         if connection is not None:
             connection.break_off(how)
 
+    def fall_silent(self) -> None:
+        """Say nothing more, as if the machine behind the connection had hung."""
+        connection = connection_of(self._request)
+        if connection is not None:
+            connection.fall_silent()
+
     def _line(self, line: bytes) -> None:
         self._kept += line
         if len(self._kept) > BACKLOG_LIMIT:

@@ -173,6 +173,13 @@ class FakeApiServer:
             watch.stream.finish()
         return len(found)
 
+    def silence(self, kind: str | None = None) -> int:
+        """Let every open watch (of a kind) say nothing more, unnoticed; returns how many."""
+        found = self.open_watches(kind)
+        for watch in found:
+            watch.fall_silent()
+        return len(found)
+
     def open_watches(self, kind: str | None = None) -> list[WatchResponse]:
         """The open watches, of a kind or plural if given."""
         return [

@@ -1,0 +1,320 @@
+"""``python benchmarks/churn.py``: an hour of changes and faults, and whether the answers stay true.
+
+The API server is `churnapi`, in a process of its own: it changes all the time, and fails in every
+way it knows. k8sdns runs under twistd and is asked all the while. Every two minutes the changes
+pause, and every name that exists or did is asked for, and the zone transferred: whatever differs
+from what the API server's objects say is a difference. At the end the watches fall silent on
+purpose: that has to show as differences, and the audit has to heal them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import churnreport
+import churntruth
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import processes
+
+HERE = Path(__file__).parent
+ASKED = 40  # questions a second between checkpoints
+BURST = 10  # times the rate, five seconds a minute
+AGREE_WITHIN = 150.0  # a pause of a minute, and a request that is never answered
+HEALED_WITHIN = 240.0
+KINDS = (
+    "cut_watches", "end_watches", "cut_in_an_event", "gone", "cut_list", "throttled",
+    "unavailable", "internal_error", "bad_gateway", "half_open", "half_open_list", "restart",
+    "restore", "broken_object", "mended_objects", "repeated_events", "late_events", "old_bookmark",
+    "no_bookmarks", "short_watches",
+)  # fmt: skip
+LATER_KINDS = ("no_watch_list", "endless_watch_list")
+"""In the second half: after these, k8sdns lists plainly for an hour."""
+COREFILE = """\
+.:{port} {{
+    bind 127.0.0.1
+    errors
+    prometheus 127.0.0.1:{metrics}
+    transfer {{
+        to 127.0.0.1
+    }}
+    kubernetes cluster.local in-addr.arpa ip6.arpa {{
+        endpoint {url}
+        startup_timeout 30s
+        audit 1m
+    }}
+    cache 30
+    reload
+    loadbalance
+}}
+"""
+
+
+class Api:
+    """The API server's process."""
+
+    def __init__(self, services: int, seed: int) -> None:
+        words = ["--services", str(services), "--seed", str(seed)]
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "churnapi.py"), *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.url = self._answer()["url"]
+
+    def do(self, what: str, **arguments: Any) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"do": what, **arguments}) + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+
+class Server:
+    """k8sdns: its process, and what it says."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, metrics: int) -> None:
+        self.process, self.port, self._metrics = process, port, metrics
+        self.said: Counter[str] = Counter()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.connect(("127.0.0.1", port))
+        self._socket.settimeout(1.0)
+
+    def ask(self, name: str, qtype: str) -> tuple[str, list[str]]:
+        """Return (RCODE, sorted records); ("no answer", []) where none came within a second."""
+        query = dns.message.make_query(name, qtype, use_edns=0, payload=4096)
+        with contextlib.suppress(OSError):
+            self._socket.send(query.to_wire())
+            while True:
+                reply = dns.message.from_wire(self._socket.recv(65535))
+                if reply.id == query.id:
+                    break
+            if reply.flags & dns.flags.TC:
+                reply = dns.query.tcp(query, "127.0.0.1", port=self.port, timeout=2)
+            wanted = dns.rdatatype.from_text(qtype)
+            found = [str(x) for rrset in reply.answer if rrset.rdtype == wanted for x in rrset]
+            return dns.rcode.to_text(reply.rcode()), sorted(found)
+        return "no answer", []
+
+    def glance(self, name: str, qtype: str) -> None:
+        """Ask, and count what was said."""
+        self.said[self.ask(name, qtype)[0]] += 1
+
+    def differing(self, rows: list[churntruth.Row]) -> list[tuple[churntruth.Row, Any]]:
+        """Return the questions that are answered otherwise than in `rows`, with the answers."""
+        asked = ((row, self.ask(row[0], row[1])) for row in rows)
+        return [(row, said) for row, said in asked if said != (row[2], sorted(row[3]))]
+
+    def transferred(self) -> set[tuple[str, str]]:
+        """Return the (name, address) pairs of the Services in a transfer of the zone."""
+        found = set()
+        parts = dns.query.xfr("127.0.0.1", churntruth.ZONE, port=self.port, relativize=False)
+        for message in parts:
+            for rrset in message.answer:
+                name = rrset.name.to_text()
+                if rrset.rdtype == dns.rdatatype.A and name.count(".") == 5:
+                    found |= {(name, str(each)) for each in rrset}
+        return found
+
+    def figures(self) -> dict[str, float]:
+        """Return what the metrics say: drift in all, and the greatest lag."""
+        url = f"http://127.0.0.1:{self._metrics}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as page:
+            text = page.read().decode()
+        values = {
+            name: [
+                float(value) for value in re.findall(rf"^{name}\{{.*\}} (\S+)$", text, re.MULTILINE)
+            ]
+            for name in ("k8sdns_store_drift_total", "k8sdns_store_lag_seconds")
+        }
+        drift, lag = values.values()
+        return {"drift": sum(drift), "lag_s": round(max(lag), 1)}
+
+
+@contextlib.contextmanager
+def started(folder: Path, url: str) -> Iterator[Server]:
+    """Run k8sdns."""
+    port, metrics = processes.free_port(), processes.free_port()
+    corefile = folder / "Corefile"
+    corefile.write_text(COREFILE.format(port=port, metrics=metrics, url=url))
+    command = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+    command += ["-n", "--pidfile=", "k8sdns", "--corefile", str(corefile)]
+    everywhere = set(processes.CPUS)
+    with processes.running(command, folder, everywhere) as process:
+        processes.wait_for(process, folder, port, "s1.n1.svc.cluster.local")
+        yield Server(process, port, metrics)
+
+
+class Run:
+    """One run: time, changes, faults, checkpoints."""
+
+    def __init__(self, api: Api, server: Server, options: argparse.Namespace) -> None:
+        self.api, self.server, self.options = api, server, options
+        self.draw = random.Random(options.seed + 1)
+        self.began = time.monotonic()
+        self.faults: Counter[str] = Counter()
+        self.checkpoints: list[dict[str, Any]] = []
+        self.samples: list[tuple[float, float, float]] = []
+        self._bag: list[str] = []
+        self._next_sample = 0.0
+
+    @property
+    def minutes(self) -> float:
+        """Since the beginning."""
+        return (time.monotonic() - self.began) / 60
+
+    def whole(self) -> None:
+        """Churn and check until the time is over."""
+        names = [(row[0], row[1]) for row in self.api.do("truth")["rows"]]
+        while self.minutes < self.options.minutes:
+            self._churn(names)
+            self._checkpoint()
+            rows = self.api.do("truth")["rows"]
+            names = [(row[0], row[1]) for row in rows]
+            if len(self.checkpoints) % 5 == 0:
+                self.faults["reload"] += 1
+                self.server.process.send_signal(signal.SIGHUP)
+
+    def _churn(self, names: list[tuple[str, str]]) -> None:
+        """Change, fail and ask; for the last quarter of the time nothing fails."""
+        began, lasts = time.monotonic(), self.options.every
+        burst_at = self.draw.uniform(0, lasts * 0.7)
+        fault_at, rate = 0.0, 0.0
+        while (passed := time.monotonic() - began) < lasts:
+            is_burst = burst_at <= passed < burst_at + min(10.0, lasts / 12)
+            wanted = self.options.rate * (BURST if is_burst else 1)
+            if wanted != rate:
+                rate = wanted
+                self.api.do("churn", rate=rate)
+            if passed >= fault_at and passed < lasts * 0.75:
+                fault_at = passed + self.draw.uniform(0.5, 1.5) * self.options.fault_every
+                self._fail()
+            self.server.glance(*self.draw.choice(names))
+            self._sample()
+            time.sleep(1 / ASKED)
+
+    def _fail(self) -> None:
+        is_later = self.minutes > self.options.minutes / 2
+        if not self._bag:  # every kind comes before any comes again
+            self._bag = [*KINDS, *(LATER_KINDS if is_later else ())]
+            self.draw.shuffle(self._bag)
+        kind = self._bag.pop()
+        if self.api.do("fault", kind=kind)["did"]:
+            self.faults[kind] += 1
+
+    def _sample(self) -> None:
+        if time.monotonic() >= self._next_sample:
+            self._next_sample = time.monotonic() + min(15.0, self.options.every / 4)
+            pid = self.server.process.pid
+            spent = processes.cpu_seconds(pid)
+            self.samples.append((self.minutes, processes.rss_mib(pid) * 1024, spent))
+
+    def _checkpoint(self) -> None:
+        self.api.do("churn", rate=0)
+        self.api.do("calm")
+        time.sleep(1)  # namespaces that are being deleted are gone after half of it
+        rows = self.api.do("truth")["rows"]
+        waited, differing = self._agree(rows, AGREE_WITHIN)
+        transfer = self.server.transferred() ^ churntruth.transferred(rows)
+        self._sample()
+        point = {
+            "minute": round(self.minutes, 2),
+            "questions": len(rows),
+            "differences": len(differing),
+            "transfer_differences": len(transfer),
+            "agreed_after_s": round(waited, 2),
+            "rss_kib": processes.rss_mib(self.server.process.pid) * 1024,
+            **self.server.figures(),
+        }
+        self.checkpoints.append(point)
+        print(json.dumps(point), flush=True)
+        for row, said in differing[:10]:
+            print(f"    {row}: {said}", flush=True)
+        for pair in sorted(transfer)[:10]:
+            print(f"    transfer: {pair}", flush=True)
+
+    def _agree(self, rows: list[churntruth.Row], seconds: float) -> tuple[float, list[Any]]:
+        """Ask for everything until nothing differs; return how long that took, and what is left."""
+        began = time.monotonic()
+        while True:
+            at = time.monotonic() - began
+            differing = self.server.differing(rows)
+            if not differing or at > seconds:
+                return at, differing
+            time.sleep(0.2)
+
+    def control(self, *, heal: bool) -> dict[str, float]:
+        """Show that a lost event is seen here, and that the audit heals it."""
+        before = self.server.figures()["drift"]
+        self.api.do("silence")
+        self.api.do("churn", rate=100)
+        time.sleep(1)
+        self.api.do("churn", rate=0)
+        time.sleep(1)
+        rows = self.api.do("truth")["rows"]
+        seen = {"differences": len(self.server.differing(rows))}
+        if heal:
+            waited, differing = self._agree(rows, HEALED_WITHIN)
+            seen |= {"left": len(differing), "healed_after_s": round(waited, 1)}
+            time.sleep(2)  # the audit counts a second after it has healed
+            seen["drift"] = self.server.figures()["drift"] - before
+        return seen
+
+
+def main() -> int:
+    """Run, print, and write JSON; the exit status is 1 if anything differed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--every", type=float, default=120, help="seconds between checkpoints")
+    parser.add_argument("--fault-every", type=float, default=10, help="seconds, on average")
+    parser.add_argument("--rate", type=float, default=50, help="changes a second")
+    parser.add_argument("--services", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--no-heal", action="store_true", help="do not wait for the audit")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    api = Api(options.services, options.seed)
+    try:
+        with tempfile.TemporaryDirectory() as folder, started(Path(folder), api.url) as server:
+            run = Run(api, server, options)
+            run.whole()
+            control = run.control(heal=not options.no_heal)
+            restarts = 0 if server.process.poll() is None else 1
+            api_cpu = processes.cpu_seconds(api.process.pid)
+            result = churnreport.result(run, api.do("counts"), control, restarts, api_cpu)
+            log = (Path(folder) / "server.log").read_text()
+            result["errors_logged"] = log.count("Traceback")
+            if options.json:
+                options.json.write_text(json.dumps(result, indent=1) + "\n")
+                options.json.with_suffix(".log").write_text(log)
+    finally:
+        api.process.kill()
+        api.process.wait()
+    print("\n".join(churnreport.tables(result)))
+    return 1 if result["differences"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
