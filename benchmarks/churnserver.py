@@ -1,0 +1,116 @@
+"""k8sdns as `churn` runs it: under twistd, following an API server; and what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import churntruth
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import processes
+
+COREFILE = """\
+.:{port} {{
+    bind 127.0.0.1
+    errors
+    prometheus 127.0.0.1:{metrics}
+    transfer {{
+        to 127.0.0.1
+    }}
+    kubernetes cluster.local in-addr.arpa ip6.arpa {{
+        endpoint {url}
+        startup_timeout 30s
+        audit 1m
+    }}
+    cache 30
+    reload
+    loadbalance
+}}
+"""
+
+
+class Server:
+    """k8sdns: its process, and what it says."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, metrics: int) -> None:
+        self.process, self.port, self._metrics = process, port, metrics
+        self.said: Counter[str] = Counter()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.connect(("127.0.0.1", port))
+        self._socket.settimeout(1.0)
+
+    def ask(self, name: str, qtype: str) -> tuple[str, list[str]]:
+        """Return (RCODE, sorted records); ("no answer", []) where none came within a second."""
+        query = dns.message.make_query(name, qtype, use_edns=0, payload=4096)
+        with contextlib.suppress(OSError):
+            self._socket.send(query.to_wire())
+            while True:
+                reply = dns.message.from_wire(self._socket.recv(65535))
+                if reply.id == query.id:
+                    break
+            if reply.flags & dns.flags.TC:
+                reply = dns.query.tcp(query, "127.0.0.1", port=self.port, timeout=2)
+            wanted = dns.rdatatype.from_text(qtype)
+            found = [str(x) for rrset in reply.answer if rrset.rdtype == wanted for x in rrset]
+            return dns.rcode.to_text(reply.rcode()), sorted(found)
+        return "no answer", []
+
+    def glance(self, name: str, qtype: str) -> None:
+        """Ask, and count what was said."""
+        self.said[self.ask(name, qtype)[0]] += 1
+
+    def differing(self, rows: list[churntruth.Row]) -> list[tuple[churntruth.Row, Any]]:
+        """Return the questions that are answered otherwise than in `rows`, with the answers."""
+        asked = ((row, self.ask(row[0], row[1])) for row in rows)
+        return [(row, said) for row, said in asked if said != (row[2], sorted(row[3]))]
+
+    def transferred(self) -> set[tuple[str, str]]:
+        """Return the (name, address) pairs of the Services in a transfer of the zone."""
+        found = set()
+        parts = dns.query.xfr("127.0.0.1", churntruth.ZONE, port=self.port, relativize=False)
+        for message in parts:
+            for rrset in message.answer:
+                name = rrset.name.to_text()
+                if rrset.rdtype == dns.rdatatype.A and name.count(".") == 5:
+                    found |= {(name, str(each)) for each in rrset}
+        return found
+
+    def figures(self) -> dict[str, float]:
+        """Return what the metrics say: drift in all, and the greatest lag."""
+        url = f"http://127.0.0.1:{self._metrics}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as page:
+            text = page.read().decode()
+        values = {
+            name: [
+                float(value) for value in re.findall(rf"^{name}\{{.*\}} (\S+)$", text, re.MULTILINE)
+            ]
+            for name in ("k8sdns_store_drift_total", "k8sdns_store_lag_seconds")
+        }
+        drift, lag = values.values()
+        return {"drift": sum(drift), "lag_s": round(max(lag), 1)}
+
+
+@contextlib.contextmanager
+def started(folder: Path, url: str) -> Iterator[Server]:
+    """Run k8sdns."""
+    port, metrics = processes.free_port(), processes.free_port()
+    corefile = folder / "Corefile"
+    corefile.write_text(COREFILE.format(port=port, metrics=metrics, url=url))
+    command = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+    command += ["-n", "--pidfile=", "k8sdns", "--corefile", str(corefile)]
+    everywhere = set(processes.CPUS)
+    with processes.running(command, folder, everywhere) as process:
+        processes.wait_for(process, folder, port, "s1.n1.svc.cluster.local")
+        yield Server(process, port, metrics)
