@@ -164,7 +164,7 @@ class Run:
             differing = self.server.differing(rows)
             if not differing or at > seconds:
                 return at, differing
-            time.sleep(0.2)
+            time.sleep(1)
 
     def control(self, *, heal: bool) -> dict[str, float]:
         """Show that a lost event is seen here, and that the audit heals it."""

@@ -282,7 +282,7 @@ def gaps(api: Api, rate: int) -> None:
             print(histogram(started.gaps()))
 
 
-def freshness(api: Api, rate: int, count: int = 60) -> None:
+def freshness(api: Api, rate: int, count: int = 1000) -> None:
     """Event to answer, for names that were asked before they existed."""
     cases: dict[str, list[float]] = {}
     things = {
