@@ -43,6 +43,12 @@ STREAM_AGAIN_AFTER = 3600.0
 """Seconds after which a server that failed at WatchList is tried with it again (upgrades)."""
 SILENCE = 15.0
 """Seconds without an octet after which a listing, of either kind, is given up."""
+WATCH_SILENCE = 150.0
+"""Seconds without an octet after which a watch is asked for again, from where it stands.
+
+Bookmarks come about once a minute. Where a connection is half open behind a proxy, keep-alive
+probes are answered and nothing else tells.
+"""
 LIST_WITHIN, STREAM_WITHIN = 300.0, 120.0
 """Seconds that a listing may take in all: one octet a second is no way to list."""
 
@@ -185,7 +191,7 @@ class Reflector:
     def overdue_at(self, heard_at: float) -> float:
         """Return when the open request is overdue, given when its last octet came."""
         if self.state is State.WATCHING:
-            return self._asked_at + self._watch_for + WATCH_GRACE
+            return min(self._asked_at + self._watch_for + WATCH_GRACE, heard_at + WATCH_SILENCE)
         within = STREAM_WITHIN if self.state is State.STREAMING else LIST_WITHIN
         return min(self._asked_at + within, heard_at + SILENCE)
 

@@ -288,13 +288,14 @@ def test_pauses_grow_to_a_limit_and_start_small_again_after_a_calm():
     assert bench.reflector.unreachable("refused")[-1].seconds == 0.8
 
 
-def test_silence_ends_a_listing_early_and_a_watch_only_after_its_time():
+def test_silence_ends_a_listing_early_and_a_watch_when_bookmarks_are_missing():
     bench = Bench()
     bench.reflector.started()
     bench.reflector.opened()
     assert bench.reflector.overdue_at(bench.now) == bench.now + 15.0
     bench.reflector.bookmarked("9", ends_initial_events=True)
-    assert bench.reflector.overdue_at(bench.now) == bench.now + 330.0
+    assert bench.reflector.overdue_at(bench.now) == bench.now + 150.0
+    assert bench.reflector.overdue_at(bench.now + 299.0) == bench.now + 330.0
     assert parameters(bench.reflector.overdue())["resourceVersion"] == "9"
 
 
