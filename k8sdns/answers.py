@@ -48,9 +48,7 @@ class Answer:
     __slots__ = (
         "_octets",
         "_rendered",
-        "additional",
-        "answer",
-        "authority",
+        "_sections",
         "error",
         "flags",
         "is_current",
@@ -75,9 +73,7 @@ class Answer:
         source: str = "",
         error: QueryError | None = None,
     ) -> None:
-        self.answer = answer
-        self.authority = authority
-        self.additional = additional
+        self._sections: Sections | None = (answer, authority, additional)
         self.rcode = rcode
         self.flags = QR | (AA * aa) | (TC * tc) | (RA * ra) | (AD * ad) | (rcode & 0xF)
         self.options = options
@@ -87,6 +83,18 @@ class Answer:
         self.told: Callable[[int], None] | None = None
         self._octets = 0
         self._rendered: Rendered | None = None
+
+    @property
+    def answer(self) -> tuple[Record, ...]:
+        return self.sections()[0]
+
+    @property
+    def authority(self) -> tuple[Record, ...]:
+        return self.sections()[1]
+
+    @property
+    def additional(self) -> tuple[Record, ...]:
+        return self.sections()[2]
 
     @property
     def aa(self) -> bool:
@@ -113,17 +121,24 @@ class Answer:
             and (not kept.echoes_case or question.qname_as_sent == question.qname)
         ):
             return kept
-        rendered = render(question, self.answer, self.authority, self.additional)
+        rendered = render(question, *self.sections())
         if not rendered.echoes_case or question.is_lower:
             self._rendered = rendered
         return rendered
 
     def sections(self) -> Sections:
-        """Return answer, authority and additional section; derived classes may make them late.
+        """Return answer, authority and additional section."""
+        if self._sections is None:
+            self._sections = self._decoded()
+        return self._sections
 
-        What is compiled asks here: it sees methods that a derived class overrides, not properties.
+    def _decoded(self) -> Sections:
+        """Make the sections when they are first asked for; for classes that begin without them.
+
+        A method, because compiled code sees what a derived class overrides of those, while it
+        reads attributes in place.
         """
-        return self.answer, self.authority, self.additional
+        raise NotImplementedError
 
     def replace(self, **changes: Any) -> Answer:
         """Return a copy with some of the constructor's arguments changed."""
@@ -184,13 +199,13 @@ class ZoneDenial(Answer):
         else:
             at = names.suffix_offset(question.qname, self.zone)
             if at < 0:
-                return render(question, self.answer, self.authority, self.additional)
+                return render(question, *self.sections())
         kept = self._by_offset.get(at)
         if kept is None:
             # Behind the question itself, names in the SOA might point at labels left of the
             # zone, which the next question of this length does not have.
             neutral = Question(_filler(at) + self.zone)
-            kept = render(neutral, self.answer, self.authority, self.additional)
+            kept = render(neutral, *self.sections())
             self._by_offset[at] = kept
         return kept
 

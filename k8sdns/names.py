@@ -16,7 +16,7 @@ from typing import Final, Generic, TypeVar
 
 from k8sdns.errors import K8sDNSError
 
-ROOT: Final = b"\x00"
+ROOT: Final[bytes] = b"\x00"
 MAX_NAME_OCTETS: Final = 255
 MAX_LABEL_OCTETS: Final = 63
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from k8sdns import records
 from k8sdns.answers import QUESTION_OFFSET, Answer, Question, Rendered, Sections
-from k8sdns.records import Record
 from k8sdns.wire.message import parse
 
 _HEAD = bytes(4)  # an id and flags; nobody looks at them when records are decoded
@@ -20,7 +19,7 @@ _TYPE_CLASS = b"\x00\x01\x00\x01"
 class RenderedAnswer(Answer):
     """An Answer made of rendered sections; `flags` as `Answer` has them, QR and RCODE included."""
 
-    __slots__ = ("_sections",)
+    __slots__ = ()
 
     def __init__(
         self,
@@ -40,34 +39,19 @@ class RenderedAnswer(Answer):
         self.told = None
         self._octets = 0
         self._rendered = rendered
-        self._sections: Sections | None = None
+        self._sections = None
 
-    def sections(self) -> Sections:
-        """Return the sections, decoded when they are first asked for."""
-        if self._sections is None:
-            kept: Any = self._rendered
-            message = parse(b"".join((_HEAD, kept.counts, kept.qname, _TYPE_CLASS, kept.body)))
-            self._sections = (message.answer, message.authority, message.additional)
-        return self._sections
-
-    @property
-    def answer(self) -> tuple[Record, ...]:  # type: ignore[override]
-        return self.sections()[0]
-
-    @property
-    def authority(self) -> tuple[Record, ...]:  # type: ignore[override]
-        return self.sections()[1]
-
-    @property
-    def additional(self) -> tuple[Record, ...]:  # type: ignore[override]
-        return self.sections()[2]
+    def _decoded(self) -> Sections:
+        kept: Any = self._rendered
+        message = parse(b"".join((_HEAD, kept.counts, kept.qname, _TYPE_CLASS, kept.body)))
+        return message.answer, message.authority, message.additional
 
     def rendered(self, question: Question) -> Rendered:
         kept: Any = self._rendered
         if kept.qname == question.qname:
             return kept  # type: ignore[no-any-return]
         # Not kept: these sections must stay what the octets say.
-        return Answer(self.answer, self.authority, self.additional).rendered(question)
+        return Answer(*self.sections()).rendered(question)
 
     def measured(self) -> int:
         """Return the octets of the records without compression, read off the octets as they are."""
