@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT := 1053
 
-.PHONY: help run ask dev-cluster compiled test-compiled test static check format bench clean
+.PHONY: help run ask dev-cluster compiled test-compiled bench-compiled test static check format bench clean
 
 help:
 	@echo "make run      serve examples/Corefile on port $(PORT): no cluster, no root"
@@ -12,6 +12,7 @@ help:
 	@echo "make test     run the tests"
 	@echo "make compiled  copy the project to build/compiled with its hot modules compiled"
 	@echo "make test-compiled  run the tests there"
+	@echo "make bench-compiled  measure that copy (BENCH=... as below)"
 	@echo "make check    formatter, ruff, mypy, import contracts, tests"
 	@echo "make format   format the code"
 	@echo "make bench    measure (BENCH='--quick', BENCH='mix unique --rounds 5', BENCH=--help)"
@@ -49,6 +50,9 @@ compiled: .venv/installed
 
 test-compiled: compiled
 	cd build/compiled && PYTHONPATH=$$PWD ../../$(BIN)/python -m pytest -q
+
+bench-compiled: compiled
+	cd build/compiled && PYTHONPATH=$$PWD ../../$(BIN)/python benchmarks $(BENCH)
 
 test: .venv/installed
 	$(BIN)/python -m pytest -q
