@@ -86,8 +86,9 @@ class KindWatch:
 
     @property
     def is_watching(self) -> bool:
-        """Tell whether changes are followed now: listed whole, and in contact."""
-        return self.reflector.state is State.WATCHING and not self.is_lost
+        """Tell whether changes are followed now: listed whole, and the watch was answered."""
+        is_open = self._talk is not None and self._talk.is_open
+        return self.reflector.state is State.WATCHING and is_open and not self.is_lost
 
     def doubt(self) -> None:
         """List anew, in place, because a difference was found; nothing where a listing is due."""
@@ -219,6 +220,11 @@ class _Talk:
         self._watch = watch
         self._request = request
         self._reader: WatchReader | ListReader | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the request was answered."""
+        return self._reader is not None
 
     def opened(self) -> None:
         watch = self._watch

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 
 from k8sdns.cluster.access import ClusterAccess
 from k8sdns.cluster.audit import SETTLE, Audit, replicas_beside
 from k8sdns.cluster.live import LiveSource
+from k8sdns.cluster.metadata_list import list_metadata
 from k8sdns.cluster.model import Endpoint, EndpointSlice
 from k8sdns.cluster.store import Store
 from k8sdns.metrics import STORE_DRIFT, Metrics
@@ -177,3 +180,68 @@ def test_the_pause_grows_with_the_replicas_behind_our_own_service():
     assert replicas_beside(store, ["10.1.0.0", "fd00::1"]) == 3
     assert replicas_beside(store, ["192.0.2.1"]) == 1
     assert replicas_beside(store, []) == 1
+
+
+def change_behind_lists(world, monkeypatch, change):
+    """Let `change(number)` come to pass between every list and its end."""
+    numbers = itertools.count()
+
+    async def slow(*arguments):
+        version = await list_metadata(*arguments)
+        change(next(numbers))
+        await deferLater(world.clock, 0.5)
+        return version
+
+    monkeypatch.setattr("k8sdns.cluster.audit.list_metadata", slow)
+
+
+def test_a_busy_cluster_is_audited_too(monkeypatch):
+    world = World()
+    change_behind_lists(
+        world, monkeypatch, lambda number: world.server.apply(a_service(0, f"10.0.1.{number + 1}"))
+    )
+    world.store.delete("services", "shop", "n1")
+    world.pass_time(PERIOD + 3 * SETTLE)
+    assert world.drift == 1
+    assert world.names() == ["n0", "n1", "n2"]
+    world.close()
+
+
+def test_what_comes_and_goes_during_a_list_is_no_difference(monkeypatch):
+    world = World()
+
+    def change(number):
+        world.server.apply(a_service(10 + number))
+        world.server.delete("Service", "shop", f"n{number}")
+
+    change_behind_lists(world, monkeypatch, change)
+    world.pass_time(3.5 * PERIOD)
+    assert world.names()[0] != "n0"
+    assert (world.drift, world.listings) == (0, 1)
+    world.close()
+
+
+def test_a_watch_that_was_not_answered_yet_is_no_drift():
+    world = World()
+    world.pass_time(PERIOD - 2)
+    world.server.faults.half_open(verb="watch", times=None)
+    world.server.disconnect()
+    world.server.apply(a_service(7))
+    world.pass_time(2 * SETTLE)
+    assert "n7" not in world.names()
+    assert (world.drift, world.listings) == (0, 1)
+    world.server.faults.clear()
+    world.pass_time(PERIOD)
+    assert "n7" in world.names()
+    assert world.drift == 0
+    world.close()
+
+
+def test_keys_are_gathered_in_steps(monkeypatch):
+    monkeypatch.setattr("k8sdns.cluster.audit.KEYS_AT_ONCE", 2)
+    world = World(objects=5)
+    world.store.delete("services", "shop", "n4")
+    world.pass_time(PERIOD + 3 * SETTLE)
+    assert world.drift == 1
+    assert world.names() == [f"n{number}" for number in range(5)]
+    world.close()
