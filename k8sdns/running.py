@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from twisted.application.service import IService
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from k8sdns.errors import ConfigurationError
 from k8sdns.metrics import QUERIES_WAITING, Metrics
 from k8sdns.reloading import Reloads
 from k8sdns.server.carried import Carried, Share
@@ -65,6 +66,8 @@ class Running:
         self._carried = Carried()
         self._current: Generation | None = None
         self._retiring: list[Generation] = []
+        self._preparing: Deferred[Any] | None = None
+        self._is_stopped = False
         self._asked_before = 0
         self._seen: tuple[int, float | None] = (0, None)
         self._waiting = metrics.gauge(QUERIES_WAITING)
@@ -127,6 +130,24 @@ class Running:
         `agreed` is asked once everything is prepared, and may still fail: others prepare, too.
         """
         share = self._carried.share()
+        self._preparing = Deferred.fromCoroutine(self._prepare(generate, share, agreed))
+        try:
+            generation, opened = await self._preparing
+        except BaseException as error:
+            if self._is_stopped:
+                raise ConfigurationError("the server is ending") from error
+            raise
+        finally:
+            self._preparing = None
+        old, self._current = self._current, generation
+        self._listeners.commit(opened, generation.servers)
+        if old is not None:
+            await self._retire(old)
+
+    async def _prepare(
+        self, generate: Generate, share: Share, agreed: Callable[[], Deferred[None]] | None
+    ) -> tuple[Generation, dict[ListenKey, Listener]]:
+        """Return the next generation, started, and the listeners that it needs besides."""
         opened: dict[ListenKey, Listener] = {}
         generation = None
         try:
@@ -135,14 +156,13 @@ class Running:
             await self._start_services(generation)
             if agreed is not None:
                 await agreed()
+            if self._is_stopped:  # somebody along the way took no notice of being cancelled
+                raise CancelledError
         except BaseException:
             self._listeners.abandon(opened)
             await self._abandon(generation, share)
             raise
-        old, self._current = self._current, generation
-        self._listeners.commit(opened, generation.servers)
-        if old is not None:
-            await self._retire(old)
+        return generation, opened
 
     async def _abandon(self, generation: Generation | None, share: Share) -> None:
         if generation is not None:
@@ -167,12 +187,18 @@ class Running:
         return gatherResults(calls, consumeErrors=True).addCallback(lambda _: None)
 
     def stop(self) -> Deferred[None]:
-        """Stop answering, close every socket, stop every service."""
+        """Stop answering, close every socket, stop every service; what is prepared is given up."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
         current, self._current = self._current, None
+        self._is_stopped = True
         self._listeners.close()
+        preparing = self._preparing
+        if preparing is not None:
+            # Who reloads is told first, and takes the failure: what comes back here is nothing.
+            preparing.cancel()
+            await preparing
         for generation in [*self._retiring, *([current] if current else [])]:
             await self._stop_generation(generation)
 

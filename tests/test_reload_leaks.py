@@ -150,3 +150,27 @@ def test_reloads_leave_nothing_behind(tmp_path: Path, step: Callable[[Server], N
     }
     server.settle(server.running.stop())
     assert more == {}
+
+
+@pytest.mark.parametrize("cancelled", [Deferred, lambda: Deferred(lambda d: d.callback(None))])
+def test_a_server_that_ends_gives_up_what_it_prepares(
+    tmp_path: Path, cancelled: Callable[[], Deferred[None]]
+) -> None:
+    """Others prepare for ever; they may or may not take notice of being cancelled."""
+    server = Server(tmp_path)
+    made: list[Generation] = []
+    failures: list[Failure] = []
+
+    def generate(share: Any) -> Generation:
+        made.append(server.generate(share))
+        return made[-1]
+
+    reloaded = Deferred.fromCoroutine(server.running.reload(generate, cancelled))
+    reloaded.addErrback(failures.append)
+    for _ in range(20):
+        server.reactor.advance(0.1)
+    assert any(service.running for service in made[0].services)
+    assert not failures
+    server.settle(server.running.stop())
+    assert [each.getErrorMessage() for each in failures] == ["the server is ending"]
+    assert not any(service.running for service in made[0].services)
