@@ -22,7 +22,7 @@ from types import FrameType, TracebackType
 from typing import Any, Protocol
 
 from twisted.application.service import Application, IService, MultiService
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, FirstError, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger
 from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]
@@ -179,18 +179,31 @@ class DNSService(MultiService):
             ended_by == signal.SIGINT
         ):  # somebody sits at the terminal: CoreDNS drains nothing either
             log.info("SIGINT: Shutting down")
+            hurry_on_signals(self._reactor, lambda: None)
             return
         if ended_by == signal.SIGTERM:
             log.info("SIGTERM: Shutting down servers then terminating")
+        quiet = Deferred.fromCoroutine(self._quiet_is_there(assembled))
+        if self._owns_process:
+            hurry_on_signals(self._reactor, quiet.cancel)
+        try:
+            await quiet
+        except (CancelledError, FirstError):
+            log.info("Told to end once more: not waiting any longer")
+        except Exception:  # noqa: BLE001 - the process ends whatever a part says
+            log.failure("Not everybody could be told of the end")
+
+    async def _quiet_is_there(self, assembled: Assembled) -> None:
         said = maybeDeferred(assembled.drain)
         clock = self._reactor
         drain = Drain(clock.seconds(), assembled.last_asked_at, grace=self._grace)
-        while wait := drain.remaining(clock.seconds()):
-            await deferLater(clock, wait, lambda: None)
         try:
-            await said
-        except Exception:  # noqa: BLE001 - the process ends whatever a part says
-            log.failure("Not everybody could be told of the end")
+            while wait := drain.remaining(clock.seconds()):
+                await deferLater(clock, wait, lambda: None)
+        except CancelledError:
+            said.addErrback(lambda _: None).cancel()
+            raise
+        await said
 
     def _ended_by(self) -> int | None:
         # The reactor keeps the signal that stopped it for twistd, under this name only.
@@ -295,6 +308,15 @@ def _reload_on(number: signal.Signals, reactor: Any, reload: Callable[[], None])
             before(number, frame)
 
     signal.signal(number, on_signal)
+
+
+def hurry_on_signals(reactor: Any, hurry: Callable[[], None]) -> None:
+    """Call `hurry` on SIGINT and SIGTERM from now on, where the reactor is stopping already.
+
+    The reactor's own handlers would stop it a second time, which is an error with a traceback.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: reactor.callFromThread(hurry))
 
 
 def _say_and_reload(name: str, reload: Callable[[], None]) -> None:

@@ -173,6 +173,21 @@ def test_sigterm_keeps_answering_while_it_is_asked_up_to_the_grace(launch):
     assert program.wait() == -signal.SIGTERM  # twistd's own way to end
 
 
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_drain_at_once(launch, second):
+    program = launch("twistd", "bind 127.0.0.1 @PORT@", "--grace", "600")
+    program.wait_until(lambda: echoes(program))
+    program.process.terminate()
+    program.wait_until(lambda: "SIGTERM: Shutting down" in program.output)
+    # Silence would end the drain, too: that it is not what did is in the log.
+    program.process.send_signal(second)
+    assert program.wait() == -signal.SIGTERM
+    assert "not waiting any longer" in program.output
+    assert "plugin/forward: stopped" in program.output
+    assert "Traceback" not in program.output
+    assert "ReactorNotRunning" not in program.output
+
+
 def privileged_port() -> int:
     """Return a port below 1024 that nobody has."""
     for port in range(1023, 600, -1):
