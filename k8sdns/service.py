@@ -184,14 +184,22 @@ class DNSService(MultiService):
         if ended_by == signal.SIGTERM:
             log.info("SIGTERM: Shutting down servers then terminating")
         quiet = Deferred.fromCoroutine(self._quiet_is_there(assembled))
+        is_hurried = False
+
+        def hurry() -> None:
+            nonlocal is_hurried
+            is_hurried = True
+            quiet.cancel()
+
         if self._owns_process:
-            hurry_on_signals(self._reactor, quiet.cancel)
+            hurry_on_signals(self._reactor, hurry)
         try:
             await quiet
-        except (CancelledError, FirstError):
-            log.info("Told to end once more: not waiting any longer")
-        except Exception:  # noqa: BLE001 - the process ends whatever a part says
-            log.failure("Not everybody could be told of the end")
+        except Exception as error:  # noqa: BLE001 - the process ends whatever a part says
+            if is_hurried and isinstance(error, (CancelledError, FirstError)):
+                log.info("Told to end once more: not waiting any longer")
+            else:
+                log.failure("Not everybody could be told of the end")
 
     async def _quiet_is_there(self, assembled: Assembled) -> None:
         said = maybeDeferred(assembled.drain)
