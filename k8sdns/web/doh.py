@@ -96,7 +96,7 @@ class DohRequest(http.Request):
 
     def answered(self, reply: bytes) -> None:
         """Send a reply."""
-        if len(reply) <= 12 or reply[3] & 0xF == records.FORMERR:
+        if len(reply) <= 12:
             self.say(400, b"invalid request\n")  # rejected before anybody was asked
             return
         self.responseHeaders.setRawHeaders(b"cache-control", [b"max-age=%d" % freshness(reply)])

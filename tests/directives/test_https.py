@@ -194,6 +194,14 @@ def test_what_is_no_query_is_refused(server, request_, status):
     assert responses == {("https://:443", str(status)): 1}
 
 
+def test_an_upstream_s_format_error_is_a_message_like_others():
+    refused = QUERY.to_wire()
+    refused = refused[:2] + b"\x81\x81" + refused[4:]
+    status, headers, body = Listener(refused).send(post(OCTETS))
+    assert (status, headers["content-type"]) == (200, "application/dns-message")
+    assert body == refused
+
+
 def test_the_server_sees_the_client_s_address():
     listener = Listener(OCTETS)
     listener.send(post(OCTETS))
