@@ -47,7 +47,7 @@ class Cluster:
     def __init__(self, server: FakeApiServer, services: int, draw: random.Random) -> None:
         self.server, self.services, self.draw = server, services, draw
         self.changes: Counter[str] = Counter()
-        self.waits_for_watches = False
+        self._watches_lost: list[Any] | None = None
         self._good: dict[tuple[str, str], Object] = {}
         for number in range(NAMESPACES):
             self._namespace(number)
@@ -137,6 +137,20 @@ class Cluster:
             "endpoints": endpoints,
         }
 
+    def wait_for_watches(self) -> None:
+        """Let nothing change until everything is watched anew."""
+        self._watches_lost = self.server.open_watches()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether changes have to wait; watches end only some turns after a crash."""
+        lost = self._watches_lost
+        if lost is None:
+            return False
+        if len([each for each in self.server.open_watches() if each not in lost]) >= WATCHED:
+            self._watches_lost = None
+        return self._watches_lost is not None
+
     def break_one(self) -> None:
         """Let a Service become unreadable: what was known of it has to stay."""
         number = self.services - 1 - self.draw.randrange(BROKEN)
@@ -192,10 +206,8 @@ class Commands(LineReceiver):
         getattr(self, "do_" + command.pop("do"))(**command)
 
     def _tick(self) -> None:
-        cluster = self.cluster
-        if cluster.waits_for_watches and len(cluster.server.open_watches()) < WATCHED:
+        if self.cluster.is_waiting:
             return
-        cluster.waits_for_watches = False
         self.due += self.rate * TICK
         while self.due >= 1:
             self.due -= 1

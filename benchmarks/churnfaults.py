@@ -97,14 +97,14 @@ class Faults:
         if any(shelf.floor > back for shelf in server.storage.shelves()) or back < 1:
             return False
         self.calm()
+        # Once the new history is longer than the lost one, nobody could tell them apart.
+        self._cluster.wait_for_watches()
         server.crash()
         server.rewind(back)
         for thing in server.objects("Namespace"):
             if "deletionTimestamp" in thing["metadata"]:
                 server.writer.terminate(("", thing["metadata"]["name"]))
         self._cluster.mend()
-        # Once the new history is longer than the lost one, nobody could tell them apart.
-        self._cluster.waits_for_watches = True
         self._reactor.callLater(1, server.accept)
         return True
 
