@@ -147,8 +147,11 @@ class Cluster:
         lost = self._watches_lost
         if lost is None:
             return False
-        if len([each for each in self.server.open_watches() if each not in lost]) >= WATCHED:
+        anew = [each for each in self.server.open_watches() if each not in lost]
+        if len(anew) >= WATCHED:
             self._watches_lost = None
+            for watch in anew:  # a server says so within a minute; nothing else gives it away
+                watch.stream.bookmark()
         return self._watches_lost is not None
 
     def break_one(self) -> None:
