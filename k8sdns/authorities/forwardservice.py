@@ -34,7 +34,7 @@ def system_surroundings(reactor: Any, source_address: str = "") -> Surroundings:
     """Return the real outside."""
     randomness = Randomness()
     network = SystemNetwork(reactor, randomness, source_address)
-    return Surroundings(reactor, reactor, network, randomness)
+    return Surroundings(reactor, network, randomness)
 
 
 def with_file_options(

@@ -61,7 +61,7 @@ def started(
     """
     share = PlayedShare(metrics)
     reactor = network.reactor
-    share.take(("surroundings", ""), lambda: Surroundings(reactor, reactor, network, randomness))
+    share.take(("surroundings", ""), lambda: Surroundings(reactor, network, randomness))
     planned = replace(planned, blocks=tuple(map(_answering, planned.blocks)))
     context = Context(reactor, reactor, metrics, share, halt, planned)
     generation = assemble.generate(planned, context)

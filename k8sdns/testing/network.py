@@ -155,6 +155,10 @@ class FakeNetwork:
         self.sockets.append(sock)
         return sock
 
+    def readers(self, _destination: Destination) -> FakeReactor:
+        """Return what reads UDP sockets."""
+        return self.reactor
+
     def dial(self, destination: Destination, factory: Any, _tls: Any = None) -> Deferred[Any]:
         """Connect a protocol."""
         if destination.host in self.refusing:

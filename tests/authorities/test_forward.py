@@ -32,7 +32,7 @@ class World:
         self.reactor = FakeReactor()
         self.network = FakeNetwork(self.reactor)
         self.metrics = Metrics()
-        self.around = Surroundings(self.reactor, self.reactor, self.network, Randomness())
+        self.around = Surroundings(self.reactor, self.network, Randomness())
         self.settings = ForwardSettings(policy="sequential", **settings)
         self.forward = Forward(self.settings, destinations, self.around, self.metrics)
 

@@ -13,6 +13,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, w
 from twisted.internet.interfaces import IProtocol, IProtocolFactory
 
 from k8sdns.authorities.upstream.destination import Destination
+from k8sdns.authorities.upstream.gathered import HAS_EPOLL, Gathered, Readers
 from k8sdns.authorities.upstream.randomness import Randomness
 
 DIAL_SECONDS = 5.0
@@ -25,6 +26,9 @@ class Network(Protocol):
 
     def open_datagram(self, destination: Destination) -> Any:
         """Return a non-blocking UDP socket connected to `destination`; raises OSError."""
+
+    def readers(self, destination: Destination) -> Readers:
+        """Return what reads the UDP sockets towards `destination`."""
 
     def dial(
         self, destination: Destination, factory: IProtocolFactory, tls: Any = None
@@ -63,6 +67,11 @@ class SystemNetwork:
                 continue  # taken; the kernel chooses at random too, should all of them be
             return
         sock.bind((self._source_address, 0))
+
+    def readers(self, destination: Destination) -> Readers:
+        """Return one place in the reactor for all of them, where the system knows such a thing."""
+        reactor: Readers = self._reactor
+        return Gathered(reactor, f"upstream {destination}") if HAS_EPOLL else reactor
 
     def dial(
         self, destination: Destination, factory: IProtocolFactory, tls: Any = None

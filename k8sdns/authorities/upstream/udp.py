@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReadDescriptor
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.failure import reason_of
@@ -31,7 +31,6 @@ SWEEP_SECONDS = 1.0
 _BATCH = 64
 
 
-@implementer(IReadDescriptor)
 class DatagramSocket:
     """One connected socket and the attempts that wait for a datagram on it.
 
@@ -114,7 +113,7 @@ class DatagramSocket:
     def close(self) -> None:
         """Read no more; what waits here is left to its time limit."""
         if self._socket is not None:
-            self._pool.reactor.removeReader(self)
+            self._pool.readers.removeReader(self)
             self._socket.close()
             self._socket = None
             self._attempts.clear()
@@ -145,6 +144,10 @@ class DatagramSocket:
         return None
 
 
+# Not by a decorator: mypyc would not make it a native class.
+classImplements(DatagramSocket, IReadDescriptor)
+
+
 class DatagramPool:
     """The UDP sockets of one upstream: as many as it is busy, none for long."""
 
@@ -152,7 +155,6 @@ class DatagramPool:
         self,
         destination: Destination,
         network: Network,
-        reactor: Any,
         clock: IReactorTime,
         randomness: Randomness,
         *,
@@ -160,7 +162,7 @@ class DatagramPool:
         lifetime_seconds: float = LIFETIME_SECONDS,
     ) -> None:
         self.destination = destination
-        self.reactor = reactor
+        self.readers = network.readers(destination)
         self.randomness = randomness
         self.mismatches = 0
         self.opened = 0
@@ -202,7 +204,7 @@ class DatagramPool:
         share = 0.5 + self.randomness.number() / 131072
         retires_at = self._clock.seconds() + self._lifetime_seconds * share
         sock = DatagramSocket(self._network.open_datagram(self.destination), self, retires_at)
-        self.reactor.addReader(sock)
+        self.readers.addReader(sock)
         self._sockets.append(sock)
         self.opened += 1
         if self._call is None:

@@ -19,7 +19,6 @@ from k8sdns.authorities.upstream.waitlist import Waitlist
 class Surroundings(NamedTuple):
     """What upstreams take from outside."""
 
-    reactor: Any
     clock: Any
     network: Network
     randomness: Randomness
@@ -54,7 +53,6 @@ class Upstream:
         self.datagrams = DatagramPool(
             destination,
             around.network,
-            around.reactor,
             around.clock,
             around.randomness,
             idle_seconds=settings.expire,

@@ -183,7 +183,7 @@ class Sink:
 def upstream():
     reactor = FakeReactor()
     network = FakeNetwork(reactor)
-    around = Surroundings(reactor, reactor, network, Randomness())
+    around = Surroundings(reactor, network, Randomness())
     return Upstream(Destination("192.0.2.1", 53), around), network, reactor
 
 
