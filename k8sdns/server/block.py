@@ -37,10 +37,15 @@ log = Logger()
 
 Answered: TypeAlias = "Answer | Deferred[Answer]"
 Respond: TypeAlias = Callable[[Question], Answered]
+Unsettled: TypeAlias = "Answer | Deferred[Any]"
+Ask: TypeAlias = Callable[[Question], Unsettled]
 
 
 class ServerBlock:
     """What one block of a Corefile came to; `respond` answers a question and never raises.
+
+    `ask` does the same, but what it returns a Deferred of must still be `settled`: it may be None
+    or fail.
 
     `things` are what its directives added, in plugin order. `payload_size` is the longest reply
     over UDP in octets; None is the server's own limit. `authorities` are those that answer, where
@@ -71,6 +76,8 @@ class ServerBlock:
         self.routings: tuple[Any, ...] = tuple(self.all(IRouting))
         stages = self.all(IStage)
         self.respond: Respond = self._compiled(stages)
+        # What a query's own server asks: it settles what it waited for together with the reply.
+        self.ask: Ask = self.respond if stages else self._ask
         self._may_repeat = not stages and self._observers_can_be_told()
         self._repeatable: tuple[Any, ...] = tuple(
             takewhile(IRepeatable.providedBy, self.chain.authorities)
@@ -121,6 +128,13 @@ class ServerBlock:
         return respond
 
     def _ask_chain(self, question: Question) -> Answered:
+        result = self._ask(question)
+        if isinstance(result, Answer):
+            return result
+        # One pair: saying that nobody knows cannot fail.
+        return result.addCallbacks(self._or_nobody, self._failed, errbackArgs=(question,))
+
+    def _ask(self, question: Question) -> Unsettled:
         # What is neither an Answer nor a Deferred fails in here, as a bug like any other.
         try:
             result = self.chain.answer(question)
@@ -130,10 +144,19 @@ class ServerBlock:
                 return result
             if result is None:
                 return self._nobody()
-            # One pair: saying that nobody knows cannot fail.
-            return result.addCallbacks(self._or_nobody, self._failed, errbackArgs=(question,))
+            if not isinstance(result, Deferred):
+                raise TypeError(f"{result!r} is no answer")
+            return result
         except Exception:  # noqa: BLE001 - a bug costs this query only
             return self._failed(Failure(), question)
+
+    def settled(self, result: Answer | Failure | None, question: Question) -> Answer:
+        """Return the Answer that the wait for what `ask` returned came to."""
+        if isinstance(result, Answer):
+            return result
+        if isinstance(result, Failure):
+            return self._failed(result, question)
+        return self._or_nobody(result)
 
     def _or_nobody(self, result: Answer | None) -> Answer:
         return self._nobody() if result is None else result

@@ -6,7 +6,7 @@ expire, and only the oldest is looked at.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -26,7 +26,7 @@ class Deadlines:
         self._clock = clock
         self._seconds = seconds
         self._bound = bound
-        self._expiry: dict[Deferred[object], float] = {}
+        self._expiry: dict[Deferred[Any], float] = {}
         self._call: IDelayedCall | None = None
 
     def __len__(self) -> int:
@@ -34,18 +34,24 @@ class Deadlines:
 
     def watch(self, waiting: Deferred[T]) -> Deferred[T]:
         """Cancel `waiting` if it has not fired in time; returns it."""
+        self.begin(waiting)
+        return waiting.addBoth(self._fired, waiting)
+
+    def begin(self, waiting: Deferred[Any]) -> None:
+        """Cancel `waiting` unless `end` is called in time; `watch` for those who do that anyway."""
         if len(self._expiry) >= self._bound:
             waiting.cancel()
-            return waiting
-        entry: Deferred[object] = waiting  # type: ignore[assignment]
-        self._expiry[entry] = self._clock.seconds() + self._seconds
-        waiting.addBoth(self._fired, entry)
-        if self._call is None and self._expiry:
+            return
+        self._expiry[waiting] = self._clock.seconds() + self._seconds
+        if self._call is None:
             self._call = self._clock.callLater(self._seconds, self._sweep)
-        return waiting
 
-    def _fired(self, result: T, entry: Deferred[object]) -> T:
-        self._expiry.pop(entry, None)
+    def end(self, waiting: Deferred[Any]) -> None:
+        """`waiting` has fired."""
+        self._expiry.pop(waiting, None)
+
+    def _fired(self, result: T, waiting: Deferred[Any]) -> T:
+        self.end(waiting)
         return result
 
     def _sweep(self) -> None:

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
 from twisted.names.server import DNSServerFactory
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from k8sdns import answers, records
@@ -142,11 +143,12 @@ class Server(DNSServerFactory):
             return self._refused(question, started)
         if is_stream and question.qtype in TRANSFER_TYPES:
             return self._ask_for_zone(question, route, started)  # type: ignore[no-any-return]
-        result = route.block.respond(question)
+        result = route.block.ask(question)
         if isinstance(result, Answer):
             return self._finished(result, question, route, started, learn)
-        self.deadlines.watch(result)
-        return result.addCallback(self._finished, question, route, started, learn)
+        # One callback for all there is to do in the end: each costs a microsecond.
+        self.deadlines.begin(result)
+        return result.addBoth(self._ended, result, question, route, started, learn)
 
     def respond_to_stream(
         self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
@@ -179,6 +181,19 @@ class Server(DNSServerFactory):
         yield first
         for further in answer.further:
             yield reply(question, further, self.payload_size)
+
+    def _ended(
+        self,
+        result: Answer | Failure | None,
+        waiting: Deferred[Any],
+        question: Question,
+        route: Route,
+        started: float,
+        learn: Learn | None,
+    ) -> Reply:
+        self.deadlines.end(waiting)
+        answer = route.block.settled(result, question)
+        return self._finished(answer, question, route, started, learn)
 
     def _finished(
         self,
