@@ -6,12 +6,13 @@ over, a bound on attempts and on time, `failover` RCODEs. Refuses to know socket
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from k8sdns.answers import Answer
+from k8sdns.answers import Answer, Question
 from k8sdns.authorities.upstream.attempt import Attempt, Outcome
 from k8sdns.authorities.upstream.failure import UpstreamFailure
 from k8sdns.authorities.upstream.query import Query
@@ -24,19 +25,42 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 100  # where the Corefile sets no bound
 
+Came: TypeAlias = Callable[[Answer, Question, Any], Answer]
+
+
+class Waiter(NamedTuple):
+    """One question that waits for a flight to land.
+
+    What `came` makes of the answer, given `question` and `key`, is what `told` fires with; that is
+    a callback which costs a call.
+    """
+
+    told: Deferred[Answer | None]
+    question: Question
+    came: Came | None
+    key: Any
+
+    def land(self, answer: Answer) -> None:
+        """Tell the answer."""
+        if self.came is not None:
+            try:
+                answer = self.came(answer, self.question, self.key)
+            except Exception:  # noqa: BLE001 - handed on as the Deferred's failure
+                self.told.errback(Failure())
+                return
+        self.told.callback(answer)
+
 
 class Flight:
     """Asks one upstream after another; `waiters` are told the end."""
 
     __slots__ = (
         "_at", "_down", "_failure", "_forward", "_is_over", "_kept", "_key", "_member", "_members",
-        "_over_stream", "_query", "_started", "_tried", "upstream",
-        "waiters",
+        "_over_stream", "_query", "_started", "_tried", "waiters",
     )  # fmt: skip
 
     def __init__(self, forward: Forward, key: Hashable, query: Query, over_stream: bool) -> None:
-        self.waiters: list[Deferred[Answer | None]] = []
-        self.upstream = ""  # who replied
+        self.waiters: list[Waiter] = []
         self._forward = forward
         self._key = key
         self._query = query
@@ -48,7 +72,7 @@ class Flight:
         self._down = 0
         self._started = forward.now()
         self._failure: UpstreamFailure | None = None
-        self._kept: Answer | None = None
+        self._kept: tuple[Answer, str] | None = None
         self._is_over = False
 
     def go_on(self) -> None:
@@ -84,34 +108,31 @@ class Flight:
             self.go_on()
             return
         outcome.source = self._forward.word
-        self.upstream = attempt.upstream.name
         self._forward.saw_reply(attempt, outcome)
         if outcome.rcode in self._forward.settings.failover and self._at < len(self._members):
-            self._kept = outcome
+            self._kept = (outcome, attempt.upstream.name)
             self.go_on()
             return
-        self._end(outcome)
-
-    def labelled(self, answer: Answer | None, labels: dict[str, str]) -> Answer | None:
-        """Add to `labels` who gave `answer`; return that (CoreDNS plugin/forward)."""
-        labels["forward/upstream"] = self.upstream
-        return answer
+        self._end(outcome, attempt.upstream.name)
 
     def _give_up(self) -> None:
         if self._kept is not None:
-            self._end(self._kept)
+            self._end(*self._kept)
         else:
             self.fail(self._failure or ServerFailure(self._forward.settings.nobody))
 
-    def _end(self, answer: Answer) -> None:
+    def _end(self, answer: Answer, upstream: str) -> None:
         self._is_over = True
         self._forward.landed(self._key, len(self.waiters))
         for waiter in self.waiters:
-            waiter.callback(answer)
+            metadata = waiter.question.metadata
+            if metadata is not None:
+                metadata["forward/upstream"] = upstream
+            waiter.land(answer)
 
     def fail(self, error: ServerFailure) -> None:
         """Tell everybody who waits that there will be no answer."""
         self._is_over = True
         self._forward.landed(self._key, len(self.waiters))
         for waiter in self.waiters:
-            waiter.errback(Failure(error))
+            waiter.told.errback(Failure(error))

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from k8sdns import names, records
 from k8sdns.answers import AD, Answer, Question
 from k8sdns.authorities.base import Authority
-from k8sdns.authorities.flight import MAX_ATTEMPTS, Flight
+from k8sdns.authorities.flight import MAX_ATTEMPTS, Came, Flight, Waiter
 from k8sdns.authorities.upstream.attempt import Attempt, Outcome
 from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.failure import UpstreamFailure
@@ -154,11 +154,18 @@ class Forward(Authority):
         """Forward `question`; None for a name that is not under our zone."""
         return self._forwarded(question, question.flags & PASSED_ON)
 
-    def validated(self, question: Question) -> Answer | Deferred[Answer | None] | None:
-        """Answer as `answer` does, but with AD set towards upstreams, for the cache's sake."""
-        return self._forwarded(question, question.flags & PASSED_ON | AD)
+    def validated(
+        self, question: Question, came: Came | None = None, key: Any = None
+    ) -> Deferred[Answer | None] | None:
+        """Answer as `answer` does, but with AD set towards upstreams, for the cache's sake.
 
-    def _forwarded(self, question: Question, flags: int) -> Answer | Deferred[Answer | None] | None:
+        What comes then is `came(answer, question, key)`.
+        """
+        return self._forwarded(question, question.flags & PASSED_ON | AD, came, key)
+
+    def _forwarded(
+        self, question: Question, flags: int, came: Came | None = None, key: Any = None
+    ) -> Deferred[Answer | None] | None:
         qname = question.qname
         zone = self.settings.zone
         if zone != names.ROOT and not names.is_subdomain(qname, zone):
@@ -170,22 +177,21 @@ class Forward(Authority):
         do = edns is not None and edns.do
         over_stream = settings.force_tcp or (question.is_stream and not settings.prefer_udp)
         options = question.upstream_options
-        key = (qname, question.qtype, question.qclass, flags, over_stream, do, options)
+        flight_key = (qname, question.qtype, question.qclass, flags, over_stream, do, options)
         if self.in_flight >= self._bound:
             self._reject()
-        waiter: Deferred[Answer | None] = Deferred()
+        told: Deferred[Answer | None] = Deferred()
+        waiter = Waiter(told, question, came, key)
         self.in_flight += 1
-        flight = self._flights.get(key)
+        flight = self._flights.get(flight_key)
         if flight is not None:
             flight.waiters.append(waiter)
         else:
             query = Query(question.wire, flags, our_opt(do, options))
-            flight = self._flights[key] = Flight(self, key, query, over_stream)
+            flight = self._flights[flight_key] = Flight(self, flight_key, query, over_stream)
             flight.waiters.append(waiter)
             flight.go_on()
-        if question.metadata is not None:
-            waiter.addCallback(flight.labelled, question.metadata)
-        return waiter
+        return told
 
     def _reject(self) -> None:
         self._rejects.add()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import time
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -65,7 +65,9 @@ class CachedAuthority(Authority):
         self._wall_time = wall_time
         self._tag = store.tag_of(remote) << 32
         self._is_everywhere = names.ROOT in settings.zones
-        self._ask: Callable[[Question], Asked] = getattr(remote, "validated", None) or (
+        # A forward keeps a reply for us before it tells who waits, without a further callback.
+        self._ask_and_keep: Any = getattr(remote, "validated", None)
+        self._ask: Callable[[Question], Asked] = self._ask_and_keep or (
             lambda question: remote.answer(_validated(question))
         )
         self._moments = Moments(clock)
@@ -124,13 +126,17 @@ class CachedAuthority(Authority):
         """Ask the remote authority; None is "not mine" and no miss."""
         if question.flags & OPCODE_BITS or not self._caches(question.qname):
             return self._remote.answer(question)
+        if self._ask_and_keep is not None:
+            kept: Asked = self._ask_and_keep(question, self._came, key)
+            if kept is not None:
+                self._tallies.missed(question)
+            return kept
         answered = self._ask(question)
         if answered is None:
             return None
-        if isinstance(answered, Deferred):
-            self._tallies.missed(question)
-            return answered.addCallback(self._came, question, key)
         self._tallies.missed(question)
+        if isinstance(answered, Deferred):
+            return answered.addCallback(self._came, question, key)
         return self._came(answered, question, key)
 
     def _caches(self, qname: bytes) -> bool:
