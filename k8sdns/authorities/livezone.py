@@ -98,11 +98,12 @@ class LiveZone:
 class LiveZones:
     """The zones of one authority; `primary` is the first that is no reverse zone."""
 
-    __slots__ = ("_by_name", "_lengths", "primary")
+    __slots__ = ("_by_name", "_ends", "_lengths", "primary")
 
     def __init__(self, zones: Iterable[bytes], source: str, fallthrough: Iterable[bytes]) -> None:
         below = tuple(fallthrough)
         self._by_name = {zone: LiveZone(zone, source, below) for zone in zones}
+        self._ends = tuple(self._by_name)
         self._lengths = frozenset(map(len, self._by_name))
         self.primary = next((z.name for z in self if not z.is_reverse), names.ROOT)
 
@@ -118,6 +119,9 @@ class LiveZones:
 
         Zones match at label boundaries alone, since the walk stops nowhere else.
         """
+        # No proof, since a label may hold the octets of a name, but most names of others end here.
+        if not qname.endswith(self._ends):
+            return None
         lengths, zones = self._lengths, self._by_name
         labels: list[bytes] = []
         at, left = 0, len(qname)
