@@ -43,15 +43,16 @@ class Answer:
     wrong, for `errors` to log. `is_current` is the one thing that changes: whoever sets it
     promises that the same question has this same Answer until it is unset, at the moment in which
     that ends. `told`, if there is one, is called with how often it was given again meanwhile.
+    `octets` are those of the records without compression, 0 before somebody asked.
     """
 
     __slots__ = (
-        "_octets",
         "_rendered",
         "_sections",
         "error",
         "flags",
         "is_current",
+        "octets",
         "options",
         "rcode",
         "source",
@@ -81,7 +82,7 @@ class Answer:
         self.error = error
         self.is_current = False
         self.told: Callable[[int], None] | None = None
-        self._octets = 0
+        self.octets = 0
         self._rendered: Rendered | None = None
 
     @property
@@ -154,7 +155,7 @@ class Answer:
 
     def uncompressed_size(self, question: Question) -> int:
         """Return the octets of the message without compression and OPT (what CoreDNS measures)."""
-        octets = self._octets or self.measured()
+        octets = self.octets or self.measured()
         return QUESTION_OFFSET + len(question.wire) + octets
 
     def measured(self) -> int:
@@ -163,7 +164,7 @@ class Answer:
         for section in self.sections():
             for record in section:
                 octets += len(record.owner) + 10 + len(record.rdata)
-        self._octets = octets
+        self.octets = octets
         return octets
 
     def __repr__(self) -> str:

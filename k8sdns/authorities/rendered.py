@@ -17,7 +17,10 @@ _TYPE_CLASS = b"\x00\x01\x00\x01"
 
 
 class RenderedAnswer(Answer):
-    """An Answer made of rendered sections; `flags` as `Answer` has them, QR and RCODE included."""
+    """An Answer made of rendered sections; `flags` as `Answer` has them, QR and RCODE included.
+
+    `octets` are those of its records without compression where they are known, else 0.
+    """
 
     __slots__ = ()
 
@@ -29,6 +32,7 @@ class RenderedAnswer(Answer):
         *,
         options: tuple[tuple[int, bytes], ...] = (),
         source: str = "",
+        octets: int = 0,
     ) -> None:
         self.rcode = rcode
         self.flags = flags
@@ -37,7 +41,7 @@ class RenderedAnswer(Answer):
         self.error = None
         self.is_current = False
         self.told = None
-        self._octets = 0
+        self.octets = octets
         self._rendered = rendered
         self._sections = None
 
@@ -56,8 +60,8 @@ class RenderedAnswer(Answer):
     def measured(self) -> int:
         """Return the octets of the records without compression, read off the octets as they are."""
         kept: Any = self._rendered
-        self._octets = uncompressed(kept)
-        return self._octets
+        self.octets = uncompressed(kept)
+        return self.octets
 
 
 def uncompressed(rendered: Rendered) -> int:

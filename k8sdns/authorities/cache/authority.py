@@ -19,8 +19,8 @@ from zope.interface import implementer
 from k8sdns import names, records
 from k8sdns.answers import AD, CD, RD, Answer, Question
 from k8sdns.authorities.base import Authority
-from k8sdns.authorities.cache.entry import Entry, Key, in_pieces, with_ttl
-from k8sdns.authorities.cache.judgement import Keep, has_dead_signature, judge
+from k8sdns.authorities.cache.entry import Entry, Key, with_ttl
+from k8sdns.authorities.cache.judgement import Keep, has_dead_signature, judge, least_ttl_of
 from k8sdns.authorities.cache.moments import MOMENT_SECONDS, Moments
 from k8sdns.authorities.cache.settings import CacheSettings
 from k8sdns.authorities.cache.stale import Verification, Verifications
@@ -154,27 +154,30 @@ class CachedAuthority(Authority):
         if isinstance(answer, WireAnswer):
             rendered = answer.rendered(question)
             places = answer.ttl_places
+            least_ttl = answer.least_ttl
         else:
             # Letters of one client's name must not reach another.
             rendered = answer.rendered(question.changed(qname=question.qname))
             places = ttl_places(rendered)
-        keep, ttl = judge(question, answer, rendered, places, self._settings)
+            least_ttl = least_ttl_of(rendered.body, places)
+        keep, ttl = judge(question, answer, rendered, places, least_ttl, self._settings)
         if keep is Keep.STRAY:
             self._tallies.of(question).drops += 1
             keep = Keep.NOT
         elif key[2] & 1 and has_dead_signature(rendered.body, places, self._wall_time()):
             keep = Keep.NOT
-        pieces = in_pieces(rendered.body, places)
+        octets = answer.octets
         entry = None
         if self._may_keep(keep, question.qname, earlier):
-            entry = Entry(key, keep, answer, rendered, pieces, ttl, self._now())
+            entry = Entry(key, keep, answer, rendered, places, ttl, self._now(), octets)
             self._store.put(entry)
         shown = RenderedAnswer(
-            with_ttl(rendered, pieces, int(ttl)),
+            with_ttl(rendered, places, int(ttl)),
             answer.rcode,
             answer.flags if _wants_ad(question) else answer.flags & ~AD,
             options=answer.options,
             source=answer.source,
+            octets=octets,
         )
         return shown, entry
 
@@ -271,7 +274,7 @@ class CachedAuthority(Authority):
 
 
 def _is_under(qname: bytes, zones: tuple[bytes, ...]) -> bool:
-    return any(names.is_subdomain(qname, zone) for zone in zones)
+    return bool(zones) and any(names.is_subdomain(qname, zone) for zone in zones)
 
 
 def _wants_ad(question: Question) -> bool:

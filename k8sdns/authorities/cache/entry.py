@@ -1,4 +1,4 @@
-"""One kept answer: octets in pieces between the TTLs, so that aging it is one join."""
+"""One kept answer: octets, and where the TTLs stand in them, so that aging it is one join."""
 
 from __future__ import annotations
 
@@ -17,22 +17,17 @@ STALE_ANSWER = extended_error(3)  # RFC 8914 §4.4
 STALE_NXDOMAIN = extended_error(19)  # RFC 8914 §4.20
 
 
-def in_pieces(body: bytes, places: tuple[int, ...]) -> tuple[bytes, ...]:
-    """Return the octets between the TTLs; joined with a TTL they are the body again."""
+def with_ttl(rendered: Rendered, places: tuple[int, ...], ttl: int) -> Rendered:
+    """Return `rendered` with the same TTL in every record; `places` are where they stand in it."""
+    qname, counts, counts_with_opt, body, ends, sections, _echoes, span = rendered
     pieces = []
     start = 0
     for place in places:
         pieces.append(body[start:place])
         start = place + 4
     pieces.append(body[start:])
-    return tuple(pieces)
-
-
-def with_ttl(rendered: Rendered, pieces: tuple[bytes, ...], ttl: int) -> Rendered:
-    """Return `rendered` with the same TTL in every record."""
-    qname, counts, counts_with_opt, _body, ends, sections, _echoes, span = rendered
-    body = ttl.to_bytes(4, "big").join(pieces)
-    return Rendered(qname, counts, counts_with_opt, body, ends, sections, False, span)
+    aged = ttl.to_bytes(4, "big").join(pieces)
+    return Rendered(qname, counts, counts_with_opt, aged, ends, sections, False, span)
 
 
 class Entry:
@@ -41,7 +36,8 @@ class Entry:
     __slots__ = (
         "_flags",
         "_has_ad",
-        "_pieces",
+        "_octets",
+        "_places",
         "_rendered",
         "_shown",
         "_shown_ttl",
@@ -65,9 +61,10 @@ class Entry:
         keep: Keep,
         answer: Answer,
         rendered: Rendered,
-        pieces: tuple[bytes, ...],
+        places: tuple[int, ...],
         ttl: float,
         now: float,
+        octets: int = 0,
     ) -> None:
         self.key = key
         self.keep = keep
@@ -82,7 +79,8 @@ class Entry:
         self.hits = 0
         self.last_hit = 0.0
         self._rendered = rendered
-        self._pieces = pieces
+        self._places = places
+        self._octets = octets
         # From a cache: authoritative as CoreDNS says it, never truncated.
         self._flags = QR | AA | answer.flags & (RA | 0xF)
         self._has_ad = bool(answer.flags & AD)
@@ -112,5 +110,5 @@ class Entry:
         return shown
 
     def _made(self, ttl: int, flags: int) -> RenderedAnswer:
-        rendered = with_ttl(self._rendered, self._pieces, ttl)
-        return RenderedAnswer(rendered, self.rcode, flags, source="cache")
+        rendered = with_ttl(self._rendered, self._places, ttl)
+        return RenderedAnswer(rendered, self.rcode, flags, source="cache", octets=self._octets)

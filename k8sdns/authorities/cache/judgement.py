@@ -46,14 +46,18 @@ def judge(
     answer: Answer,
     rendered: Rendered,
     places: Sequence[int],
+    least_ttl: int,
     settings: CacheSettings,
 ) -> Judgement:
-    """Return the Judgement of `answer` to `question`; `places` are the TTLs' in `rendered`."""
+    """Return the Judgement of `answer` to `question`.
+
+    `places` are the TTLs' in `rendered`, `least_ttl` is the shortest of them in seconds.
+    """
     keep, is_short = _class_of(question, answer, rendered, places)
     if keep is Keep.FAILURE:
         return Judgement(keep if settings.servfail > 0 else Keep.NOT, settings.servfail)
     shelf = settings.denial if keep is Keep.DENIAL else settings.success
-    ttl = BASE_SECONDS if is_short else _least_ttl(rendered.body, places, shelf.max_ttl)
+    ttl = BASE_SECONDS if is_short else least_ttl
     ttl = min(max(ttl, shelf.min_ttl), shelf.max_ttl)
     return Judgement(keep if ttl > 0 else Keep.NOT, ttl)
 
@@ -106,8 +110,9 @@ def _types(body: bytes, places: Sequence[int]) -> list[int]:
     return [body[place - 4] << 8 | body[place - 3] for place in places]
 
 
-def _least_ttl(body: bytes, places: Sequence[int], most: int) -> int:
-    least = most
+def least_ttl_of(body: bytes, places: Sequence[int]) -> int:
+    """Return the shortest of the TTLs at `places`; without any the longest that there can be."""
+    least = _LARGEST_TTL
     for place in places:
         ttl = int.from_bytes(body[place : place + 4], "big")
         if ttl > _LARGEST_TTL:

@@ -21,6 +21,7 @@ from k8sdns.wire.names import MAX_POINTERS
 from k8sdns.wire.reader import HEADER_OCTETS
 
 EXTENDED_ERROR = 15
+MAX_TTL = 0x7FFFFFFF  # anything longer counts as 0 (RFC 2181 §8)
 _KEPT = AA | TC | RA | AD  # header bits that stay as the upstream set them
 _HEADER_COUNTS = struct.Struct("!HHH")
 _COUNTS = struct.Struct("!HHHH")
@@ -32,17 +33,27 @@ _ADDRESS_OCTETS = {records.A: 4, records.AAAA: 16}
 class WireAnswer(RenderedAnswer):
     """An Answer whose octets are an upstream's.
 
-    `ttl_places` are the offsets of the TTLs in the rendered body, in the order of the records.
+    `ttl_places` are the offsets of the TTLs in the rendered body, in the order of the records, and
+    `least_ttl` is the shortest of them in seconds.
     """
 
-    __slots__ = ("ttl_places",)
+    __slots__ = ("least_ttl", "ttl_places")
 
     def __init__(
-        self, message: bytes, rendered: Rendered, ttl_places: tuple[int, ...], opt: Edns | None
+        self,
+        flags: int,
+        rendered: Rendered,
+        ttl_places: tuple[int, ...],
+        least_ttl: int,
+        octets: int,
+        options: tuple[tuple[int, bytes], ...],
     ) -> None:
-        flags: int = message[2] << 8 | message[3]
-        super().__init__(rendered, flags & 0xF, QR | flags & (_KEPT | 0xF), options=_passed_on(opt))
+        rcode = flags & 0xF
+        super().__init__(
+            rendered, rcode, QR | flags & _KEPT | rcode, options=options, octets=octets
+        )
         self.ttl_places = ttl_places
+        self.least_ttl = least_ttl
 
 
 def read_reply(message: bytes, wire: bytes) -> Answer:
@@ -74,7 +85,7 @@ def _decoded_answer(message: Message) -> Answer:
 
 def _passed_on(opt: Edns | None) -> tuple[tuple[int, bytes], ...]:
     """Return the options that a client may see: why it went wrong (RFC 8914 §3), nothing else."""
-    if opt is None or not opt.options:
+    if opt is None:
         return ()
     return tuple(option for option in opt.options if option[0] == EXTENDED_ERROR)[:4]
 
@@ -88,34 +99,49 @@ def _spliced(message: bytes, wire: bytes) -> Answer | None:
     ends: list[int] = []
     ttl_places: list[int] = []
     movable = [0, 0]
-    opt = None
+    options: tuple[tuple[int, bytes], ...] = ()
+    least_ttl = MAX_TTL
+    octets = 0  # of the records without compression, as long as all of them are the usual ones
+    is_usual = True
     size = len(message)
     for index in range(total):
         first = message[at]
         begins_with_pointer = first >= 0xC0
-        if begins_with_pointer and (first & 0x3F) << 8 | message[at + 1] in names:
+        owner = names.get((first & 0x3F) << 8 | message[at + 1]) if begins_with_pointer else None
+        if owner is not None:
             at += 2  # the usual owner: a pointer to a place that is known to hold a name
-        else:
+        elif first:
             at = _end_of_name(message, at, names)
+            owner, is_usual = 0, False
+        else:
+            at += 1  # the root, which owns OPT
+            owner = 1
         rtype, rclass, ttl, length = _RR_TAIL.unpack_from(message, at)
         if rtype == records.OPT:
             is_odd = index != total - 1 or message[at - 1] or begins_with_pointer
             if is_odd or ttl >> 24 or at + 10 + length > size:
                 return None  # not last, a 12-bit RCODE, or cut short: the long way knows
             if length:
-                opt = edns.from_record(rclass, ttl, message[at + 10 : at + 10 + length])
+                rdata = message[at + 10 : at + 10 + length]
+                options = _passed_on(edns.from_record(rclass, ttl, rdata))
             additionals -= 1
             break
         ttl_places.append(at + 4 - start)
+        if ttl < least_ttl:
+            least_ttl = ttl
+        elif ttl > MAX_TTL:
+            least_ttl = 0
         at += 10
         end = at + length
         if end > size:
             raise WireError("rdata runs past the end of the message")
-        octets = _ADDRESS_OCTETS.get(rtype)
-        if octets is None:
+        octets += (owner & 0xFF) + 10 + length
+        expected = _ADDRESS_OCTETS.get(rtype)
+        if expected is None:
             if rtype in _NAMES_IN_RDATA:
                 _check_rdata(message, at, end, rtype, names)
-        elif octets != length:
+                is_usual = False
+        elif expected != length:
             raise WireError("an address has the wrong length")
         elif begins_with_pointer and index < answers:
             _extend(movable, index)
@@ -124,7 +150,9 @@ def _spliced(message: bytes, wire: bytes) -> Answer | None:
     body = message[start : start + ends[-1]] if ends else b""
     span = _span(movable, ends, start, names)
     rendered = _rendered(wire, (answers, authorities, additionals), body, ends, span)
-    return WireAnswer(message, rendered, tuple(ttl_places), opt)
+    flags = message[2] << 8 | message[3]
+    measured = octets if is_usual else 0
+    return WireAnswer(flags, rendered, tuple(ttl_places), least_ttl, measured, options)
 
 
 def _rendered(

@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 
 from k8sdns import names, records
 from k8sdns.answers import AD, Answer, Question
-from k8sdns.authorities.cache.entry import Entry, in_pieces, with_ttl
+from k8sdns.authorities.cache.entry import Entry, with_ttl
 from k8sdns.authorities.cache.judgement import Keep
 from k8sdns.authorities.cache.settings import CacheSettings, Shelf
 from k8sdns.authorities.cache.store import CacheStore
@@ -19,8 +19,8 @@ def entry(number, keep=Keep.SUCCESS, answers=1, ttl=60.0, tag=1, **arguments):
     found = tuple(records.address(qname, f"192.0.2.{n}", 300) for n in range(1, answers + 1))
     answer = Answer(found, **arguments)
     rendered = answer.rendered(question)
-    pieces = in_pieces(rendered.body, ttl_places(rendered))
-    return Entry((qname, records.A, tag << 32), keep, answer, rendered, pieces, ttl, now=100.0)
+    places = ttl_places(rendered)
+    return Entry((qname, records.A, tag << 32), keep, answer, rendered, places, ttl, now=100.0)
 
 
 actions = st.lists(
@@ -101,6 +101,6 @@ def test_every_record_gets_the_ttl(ttl, answers):
     question = Question(qname)
     found = tuple(records.address(qname, f"192.0.2.{n}", 7) for n in range(answers))
     rendered = Answer(found).rendered(question)
-    aged = with_ttl(rendered, in_pieces(rendered.body, ttl_places(rendered)), ttl)
+    aged = with_ttl(rendered, ttl_places(rendered), ttl)
     assert len(aged.body) == len(rendered.body)
     assert [aged.body[at : at + 4] for at in ttl_places(aged)] == [ttl.to_bytes(4, "big")] * answers

@@ -8,7 +8,7 @@ import pytest
 
 from k8sdns import names, records
 from k8sdns.answers import Answer, Question
-from k8sdns.authorities.cache.judgement import Keep, has_dead_signature, judge
+from k8sdns.authorities.cache.judgement import Keep, has_dead_signature, judge, least_ttl_of
 from k8sdns.authorities.cache.settings import CacheSettings, Shelf
 from k8sdns.authorities.rendered import ttl_places
 from k8sdns.records import Record
@@ -29,7 +29,9 @@ DEFAULTS = CacheSettings()
 def judged(answer, qtype=records.A, settings=DEFAULTS):
     question = Question(WWW, qtype)
     rendered = answer.rendered(question)
-    return judge(question, answer, rendered, ttl_places(rendered), settings)
+    places = ttl_places(rendered)
+    least = least_ttl_of(rendered.body, places)
+    return judge(question, answer, rendered, places, least, settings)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from hypothesis import given, settings, strategies as st
 
 from k8sdns import names
 from k8sdns.answers import Question
-from k8sdns.authorities.rendered import ttl_places
+from k8sdns.authorities.cache.judgement import least_ttl_of
+from k8sdns.authorities.rendered import ttl_places, uncompressed
 from k8sdns.authorities.upstream.reply import WireAnswer, read_reply
 from k8sdns.errors import WireError
 from k8sdns.wire.writer import reply
@@ -87,6 +88,8 @@ def test_the_places_of_ttls_are_those_of_the_records(answer, authority, addition
     records = [*found.answer, *found.authority, *found.additional]
     assert read == [record.ttl for record in records]
     assert ttl_places(rendered) == found.ttl_places
+    assert least_ttl_of(rendered.body, found.ttl_places) == found.least_ttl
+    assert found.octets in (0, uncompressed(rendered))
 
 
 @settings(max_examples=300)
@@ -212,3 +215,10 @@ def test_pointers_of_one_name_are_bounded_also_where_names_share_them(pointers, 
     else:
         with pytest.raises(WireError):
             read_reply(message, wire)
+
+
+@pytest.mark.parametrize("opt", [False, True])
+def test_the_usual_reply_is_measured_as_it_is_read(opt):
+    message = upstream_message("www.example.com.", LINES[:2], [], [], opt=opt)
+    found = read_reply(message.to_wire(), asked("www.example.com.").wire)
+    assert found.octets == 2 * (17 + 10 + 4)
