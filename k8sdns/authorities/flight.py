@@ -77,17 +77,15 @@ class Flight:
 
     def go_on(self) -> None:
         """Ask the next upstream, or give up."""
-        forward = self._forward
-        settings = forward.settings
-        bound = settings.max_attempts_for(len(self._members))
-        while self._tried < bound and forward.now() - self._started < settings.give_up_after:
-            member: Member | None = self._members[self._at % len(self._members)]
+        members = self._members
+        while self._may_try():
+            member: Member | None = members[self._at % len(members)]
             self._at += 1
             if member is not None and member.health.is_down:
                 self._down += 1
-                if self._down < len(self._members):
+                if self._down < len(members):
                     continue
-                member = forward.instead_of_all_down(self._members)
+                member = self._forward.instead_of_all_down(members)
             if member is None:
                 break
             self._tried += 1
@@ -95,6 +93,14 @@ class Flight:
             member.upstream.ask(self._query, self, over_stream=self._over_stream)
             return
         self._give_up()
+
+    def _may_try(self) -> bool:
+        """Tell whether number and time of attempts are within their bounds; the first one's are."""
+        if not self._tried:
+            return bool(self._members)
+        settings = self._forward.settings
+        is_in_time = self._forward.now() - self._started < settings.give_up_after
+        return is_in_time and self._tried < settings.max_attempts_for(len(self._members))
 
     def ended(self, attempt: Attempt, outcome: Outcome) -> None:
         """One attempt is over."""

@@ -127,6 +127,7 @@ class Forward(Authority):
         self._random = random or SystemRandom()
         self._policy: Any = policy_named(settings.policy, self._random)
         self._excepted = names.ZoneMap((zone, True) for zone in settings.excepted)
+        self._has_all = settings.zone == names.ROOT and not settings.excepted
         self._flights: dict[Hashable, Flight] = {}
         self._durations = metrics.histogram(PROXY_DURATION)
         self._rejects = metrics.counter(FORWARD_REJECTS)
@@ -167,10 +168,7 @@ class Forward(Authority):
         self, question: Question, flags: int, came: Came | None = None, key: Any = None
     ) -> Deferred[Answer | None] | None:
         qname = question.qname
-        zone = self.settings.zone
-        if zone != names.ROOT and not names.is_subdomain(qname, zone):
-            return None
-        if self._excepted and qname != zone and self._excepted.find(qname) is not None:
+        if not (self._has_all or self._has(qname)):
             return None
         settings = self.settings
         edns = question.edns
@@ -193,6 +191,12 @@ class Forward(Authority):
             flight.go_on()
         return told
 
+    def _has(self, qname: bytes) -> bool:
+        zone = self.settings.zone
+        if not names.is_subdomain(qname, zone):
+            return False
+        return qname == zone or self._excepted.find(qname) is None
+
     def _reject(self) -> None:
         self._rejects.add()
         raise Refused(f"concurrent queries exceeded maximum {self._bound}")
@@ -210,7 +214,9 @@ class Forward(Authority):
     def saw_reply(self, attempt: Attempt, answer: Answer) -> None:
         """Count a reply."""
         rcode = records.RCODE_NAMES.get(answer.rcode) or str(answer.rcode)
-        self._durations.observe(attempt.elapsed, self.word, attempt.upstream.name, rcode)
+        upstream = attempt.upstream
+        elapsed = upstream.now() - attempt.started
+        self._durations.observe(elapsed, self.word, upstream.name, rcode)
 
     def saw_failure(self, member: Member) -> None:
         """Count an attempt without a reply, and look after its upstream."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from k8sdns.authorities.upstream.upstream import Upstream
 
 _NO_RECORDS = bytes(6)
+_REJECTING = (records.FORMERR, records.NOTIMP)
 
 Outcome: TypeAlias = "Answer | UpstreamFailure"
 
@@ -110,8 +111,8 @@ class Attempt:
         """Tell whether an old server tripped over our OPT record (RFC 6891 §7)."""
         return (
             len(message) >= HEADER_OCTETS
+            and message[3] & 0xF in _REJECTING
             and message[2] & 0x80 != 0
-            and message[3] & 0xF in (records.FORMERR, records.NOTIMP)
             and message[6:12] == _NO_RECORDS
             and self.query.has_edns
         )

@@ -98,7 +98,7 @@ def _spliced(message: bytes, wire: bytes) -> Answer | None:
     names = {HEADER_OCTETS: len(wire) - 4}
     ends: list[int] = []
     ttl_places: list[int] = []
-    movable = [0, 0]
+    first_movable = movable = 0  # the first run of addresses: these may change places
     options: tuple[tuple[int, bytes], ...] = ()
     least_ttl = MAX_TTL
     octets = 0  # of the records without compression, as long as all of them are the usual ones
@@ -144,11 +144,16 @@ def _spliced(message: bytes, wire: bytes) -> Answer | None:
         elif expected != length:
             raise WireError("an address has the wrong length")
         elif begins_with_pointer and index < answers:
-            _extend(movable, index)
+            if not movable:
+                first_movable, movable = index, 1
+            elif first_movable + movable == index:
+                movable += 1
         at = end
         ends.append(at - start)
     body = message[start : start + ends[-1]] if ends else b""
-    span = _span(movable, ends, start, names)
+    span = first_movable, movable
+    if movable > 1:
+        span = _span(first_movable, movable, ends, start, names)
     rendered = _rendered(wire, (answers, authorities, additionals), body, ends, span)
     flags = message[2] << 8 | message[3]
     measured = octets if is_usual else 0
@@ -175,21 +180,10 @@ def _rendered(
     )
 
 
-def _extend(movable: list[int], index: int) -> None:
-    """Let the first run of addresses, as (first, count), grow by the record at `index`."""
-    if not movable[1]:
-        movable[0], movable[1] = index, 1
-    elif movable[0] + movable[1] == index:
-        movable[1] += 1
-
-
 def _span(
-    movable: list[int], ends: list[int], start: int, names: dict[int, int]
+    first: int, count: int, ends: list[int], start: int, names: dict[int, int]
 ) -> tuple[int, int]:
     """Return the rotatable records; none if a name points into what would move."""
-    first, count = movable
-    if count < 2:
-        return first, count
     begin = start + (ends[first - 1] if first else 0)
     end = start + ends[first + count - 1]
     if any(begin <= place < end for place in names):
