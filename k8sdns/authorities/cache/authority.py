@@ -20,7 +20,17 @@ from k8sdns import names, records
 from k8sdns.answers import AD, CD, RD, Answer, Question
 from k8sdns.authorities.base import Authority
 from k8sdns.authorities.cache.entry import Entry, Key, with_ttl
-from k8sdns.authorities.cache.judgement import Keep, has_dead_signature, judge, least_ttl_of
+from k8sdns.authorities.cache.judgement import (
+    DENIAL,
+    FAILURE,
+    NOT,
+    STRAY,
+    SUCCESS,
+    Keep,
+    has_dead_signature,
+    judge,
+    least_ttl_of,
+)
 from k8sdns.authorities.cache.moments import MOMENT_SECONDS, Moments
 from k8sdns.authorities.cache.settings import CacheSettings
 from k8sdns.authorities.cache.stale import Verification, Verifications
@@ -161,11 +171,11 @@ class CachedAuthority(Authority):
             places = ttl_places(rendered)
             least_ttl = least_ttl_of(rendered.body, places)
         keep, ttl = judge(question, answer, rendered, places, least_ttl, self._settings)
-        if keep is Keep.STRAY:
+        if keep is STRAY:
             self._tallies.of(question).drops += 1
-            keep = Keep.NOT
+            keep = NOT
         elif key[2] & 1 and has_dead_signature(rendered.body, places, self._wall_time()):
-            keep = Keep.NOT
+            keep = NOT
         octets = answer.octets
         entry = None
         if self._may_keep(keep, question.qname, earlier):
@@ -183,21 +193,20 @@ class CachedAuthority(Authority):
 
     def _may_keep(self, keep: Keep, qname: bytes, earlier: Entry | None) -> bool:
         settings = self._settings
-        if keep is Keep.NOT:
+        if keep is NOT:
             return False
-        if keep is Keep.SUCCESS:
+        if keep is SUCCESS:
             return not _is_under(qname, settings.disabled_success)
         if _is_under(qname, settings.disabled_denial):
             return False
         # Trouble must not put out what was known, nor denials the last good answer if so asked.
         return earlier is None or (
-            keep is Keep.DENIAL
-            and not (settings.stale.prefers_positive and earlier.keep is Keep.SUCCESS)
+            keep is DENIAL and not (settings.stale.prefers_positive and earlier.keep is SUCCESS)
         )
 
     def _expired(self, entry: Entry, question: Question, now: float) -> Asked:
         stale = self._settings.stale
-        if entry.keep is Keep.FAILURE or now - entry.expires >= stale.limit:
+        if entry.keep is FAILURE or now - entry.expires >= stale.limit:
             return self._asked(question, entry.key)
         if now < entry.recheck_at:
             return self._stale(entry, question)
@@ -254,7 +263,7 @@ class CachedAuthority(Authority):
         if newer is not None:
             newer.hits, newer.last_hit = entry.hits, entry.last_hit
             return shown
-        if self._settings.stale.prefers_positive and entry.keep is Keep.SUCCESS:
+        if self._settings.stale.prefers_positive and entry.keep is SUCCESS:
             entry.recheck_at = self._now() + self._settings.stale.recheck
             return None
         return shown

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, TypeAlias
 
 from k8sdns import records
 from k8sdns.answers import TC, Answer, Question, Rendered
@@ -34,11 +34,15 @@ class Keep(Enum):
     FAILURE = "failure"  # kept with the denials
 
 
-class Judgement(NamedTuple):
-    """How an answer is kept: its class, and the TTL in seconds that its records get."""
+# Looked up here once: an Enum's attribute costs as much as a whole comparison and more.
+NOT: Final = Keep.NOT
+STRAY: Final = Keep.STRAY
+SUCCESS: Final = Keep.SUCCESS
+DENIAL: Final = Keep.DENIAL
+FAILURE: Final = Keep.FAILURE
 
-    keep: Keep
-    ttl: float
+Judgement: TypeAlias = tuple[Keep, float]
+"""How an answer is kept: its class, and the TTL in seconds that its records get."""
 
 
 def judge(
@@ -54,12 +58,13 @@ def judge(
     `places` are the TTLs' in `rendered`, `least_ttl` is the shortest of them in seconds.
     """
     keep, is_short = _class_of(question, answer, rendered, places)
-    if keep is Keep.FAILURE:
-        return Judgement(keep if settings.servfail > 0 else Keep.NOT, settings.servfail)
-    shelf = settings.denial if keep is Keep.DENIAL else settings.success
+    if keep is FAILURE:
+        return keep if settings.servfail > 0 else NOT, settings.servfail
+    shelf = settings.denial if keep is DENIAL else settings.success
     ttl = BASE_SECONDS if is_short else least_ttl
-    ttl = min(max(ttl, shelf.min_ttl), shelf.max_ttl)
-    return Judgement(keep if ttl > 0 else Keep.NOT, ttl)
+    ttl = max(ttl, shelf.min_ttl)
+    ttl = min(ttl, shelf.max_ttl)
+    return keep if ttl > 0 else NOT, ttl
 
 
 def _class_of(
@@ -68,24 +73,24 @@ def _class_of(
     """Return the class, and whether the TTL is the short one whatever the records say."""
     answers, authorities, additionals = rendered.sections
     if answers and answer.flags & _SIMPLE == 0 and _is_direct(question, rendered, places):
-        return Keep.SUCCESS, False
+        return SUCCESS, False
     if answer.flags & TC or question.qtype in (records.AXFR, records.IXFR):
-        return Keep.NOT, False
+        return NOT, False
     if answer.rcode in (records.SERVFAIL, records.NOTIMP):
-        return Keep.FAILURE, False
+        return FAILURE, False
     if answer.rcode not in (records.NOERROR, records.NXDOMAIN):
-        return Keep.NOT, True
+        return NOT, True
     in_authority = _types(rendered.body, places[answers : answers + authorities])
     has_soa = records.SOA in in_authority
     if answer.rcode == records.NXDOMAIN:
-        return (Keep.DENIAL if has_soa and not answers else Keep.NOT), False
+        return (DENIAL if has_soa and not answers else NOT), False
     if answers:
         if _answers(question, answer, rendered, places):
-            return Keep.SUCCESS, False
-        return (Keep.DENIAL if has_soa else Keep.STRAY), False
+            return SUCCESS, False
+        return (DENIAL if has_soa else STRAY), False
     if has_soa:
-        return Keep.DENIAL, False
-    return Keep.SUCCESS, records.NS in in_authority or not additionals
+        return DENIAL, False
+    return SUCCESS, records.NS in in_authority or not additionals
 
 
 def has_dead_signature(body: bytes, places: Sequence[int], wall_time: float) -> bool:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from weakref import WeakKeyDictionary
 
 from k8sdns.authorities.cache.entry import Entry, Key
-from k8sdns.authorities.cache.judgement import Keep
+from k8sdns.authorities.cache.judgement import SUCCESS
 from k8sdns.authorities.cache.settings import CacheSettings, Shelf
 
 MAX_CHANCES = 100  # entries that one eviction looks at; some 20 µs
@@ -78,7 +78,7 @@ class CacheStore:
 
     def put(self, entry: Entry) -> None:
         """Keep `entry` and forget what was kept under its key."""
-        if entry.keep is Keep.SUCCESS:
+        if entry.keep is SUCCESS:
             self.denial.discard(entry.key)
             self.success.put(entry)
         else:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from k8sdns import metrics as table
 from k8sdns.answers import Question
-from k8sdns.authorities.cache.judgement import Keep
+from k8sdns.authorities.cache.judgement import SUCCESS, Keep
 from k8sdns.authorities.cache.store import CacheStore
 from k8sdns.metrics import Metrics
 
@@ -58,7 +58,7 @@ class Tallies:
     def hit(self, question: Question, keep: Keep, count: int = 1) -> None:
         """Count an answer from the cache, or `count` of them."""
         tally = self.of(question)
-        if keep is Keep.SUCCESS:
+        if keep is SUCCESS:
             tally.hits_success += count
         else:
             tally.hits_denial += count

@@ -190,7 +190,7 @@ class DatagramPool:
     def _choose(self) -> DatagramSocket:
         self._asked += 1
         count = len(self._sockets)
-        if count < max(self._target, min(self._asked, MAX_SOCKETS)):
+        if count < MAX_SOCKETS and (count < self._target or count < self._asked):
             try:
                 return self._open()
             except OSError:

@@ -64,23 +64,23 @@ def test_classes(answer, keep, ttl):
 
 
 def test_any_is_answered_by_anything_and_transfers_are_never_kept():
-    assert judged(Answer((OTHER,)), records.ANY).keep is Keep.SUCCESS
+    assert judged(Answer((OTHER,)), records.ANY)[0] is Keep.SUCCESS
     for qtype in (records.AXFR, records.IXFR):
-        assert judged(Answer((SOA,)), qtype).keep is Keep.NOT
+        assert judged(Answer((SOA,)), qtype)[0] is Keep.NOT
 
 
 def test_limits_are_those_of_the_class():
     settings = CacheSettings(
         success=Shelf(max_ttl=50, min_ttl=20), denial=Shelf(max_ttl=30, min_ttl=10)
     )
-    assert judged(Answer((ADDRESS,)), settings=settings).ttl == 50
-    assert judged(Answer(authority=(SOA,)), settings=settings).ttl == 30
-    assert judged(Answer(authority=(NS,)), settings=settings).ttl == 20
+    assert judged(Answer((ADDRESS,)), settings=settings)[1] == 50
+    assert judged(Answer(authority=(SOA,)), settings=settings)[1] == 30
+    assert judged(Answer(authority=(NS,)), settings=settings)[1] == 20
 
 
 def test_a_ttl_of_nothing_is_not_kept_where_there_is_no_floor():
     settings = CacheSettings(success=Shelf(min_ttl=0))
-    assert judged(Answer((ADDRESS._replace(ttl=0),)), settings=settings).keep is Keep.NOT
+    assert judged(Answer((ADDRESS._replace(ttl=0),)), settings=settings)[0] is Keep.NOT
 
 
 NOW = 1_800_000_000
