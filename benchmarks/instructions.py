@@ -9,6 +9,7 @@ It says nothing of the time spent in C, and is one number for one minor version 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import struct
@@ -25,6 +26,8 @@ from k8sdns.cluster.model import Endpoint, EndpointSlice, Port
 from k8sdns.cluster.store import Store
 from k8sdns.server.server import Server
 from k8sdns.testing import serve
+from k8sdns.testing.network import FakeNetwork
+from k8sdns.wire.edns import OPT_OCTETS
 from k8sdns.wire.reader import read
 from k8sdns.wire.writer import reply
 
@@ -34,6 +37,11 @@ ALLOWED = 1.1  # of the baseline
 
 ADDRESS = ("127.0.0.1", 5353)
 OURS = str(Path(k8sdns.__file__).parent) + os.sep
+FAKES = str(Path(OURS, "testing")) + os.sep
+
+# What an upstream says behind the question: an address for it, and OPT.
+SAID = b"\xc0\x0c\0\1\0\1\0\0\1\x2c\0\4\xc0\0\2\1\0\0\x29\4\xd0\0\0\0\0\0\0"
+SETTLED = 300  # queries, after which no more sockets towards the upstream are opened
 
 COREFILE = """
 .:53 {
@@ -44,6 +52,8 @@ COREFILE = """
         fallthrough in-addr.arpa ip6.arpa
     }
     prometheus 127.0.0.1:0
+    forward . 192.0.2.1
+    cache 30
     loadbalance
 }
 """
@@ -65,7 +75,8 @@ def counted(call: Callable[[], Any]) -> int:
     def of_frame(frame: FrameType, event: str, _argument: Any) -> Any:
         nonlocal total
         if event == "call":
-            if not frame.f_code.co_filename.startswith(OURS):
+            file = frame.f_code.co_filename
+            if not file.startswith(OURS) or file.startswith(FAKES):
                 return None
             frame.f_trace_opcodes = True
             frame.f_trace_lines = False
@@ -89,7 +100,25 @@ def query(name: str, *, opt: bool = True) -> bytes:
     return head + names.from_text(name) + b"\0\1\0\1" + record
 
 
-def hot(server: Server) -> dict[str, Callable[[], Any]]:
+def forwarded(server: Server, network: FakeNetwork) -> Callable[[], None]:
+    """Return a call that asks for an outside name, another each time, and has it answered."""
+    template = query("n00000.example.com")
+    numbers = itertools.count()
+
+    def ask() -> None:
+        name = b"n%05d" % next(numbers)
+        server.respond(template[:13] + name + template[19:], ADDRESS)
+        sent = network.sent.popleft()
+        asked, end = sent.message, len(sent.message) - OPT_OCTETS
+        head = asked[:2] + b"\x81\x80\0\1\0\1\0\0\0\1"
+        sent.source.deliver(head + asked[len(head) : end] + SAID)
+
+    for _ in range(SETTLED):
+        ask()
+    return ask
+
+
+def hot(server: Server, network: FakeNetwork) -> dict[str, Callable[[], Any]]:
     """Return the hot functions with their inputs; each may be called again and again."""
     repeater = server.repeater()
     hit, missing = query("web.shop.svc.cluster.local"), query("gone.shop.svc.cluster.local")
@@ -106,6 +135,7 @@ def hot(server: Server) -> dict[str, Callable[[], Any]]:
         "wire.writer.reply": lambda: reply(asked, answer, 1232),
         "server.respond, a Service": lambda: server.respond(hit, ADDRESS),
         "server.respond, no such name": lambda: server.respond(missing, ADDRESS),
+        "server.respond, an outside name": forwarded(server, network),
         "server.repeats, the same again": lambda: repeater.respond(hit, ADDRESS, ADDRESS),
         "cluster.store.upsert": updates(),
     }
@@ -140,7 +170,7 @@ def counts() -> dict[str, int]:
     with serve(COREFILE, cluster=CLUSTER) as served:
         served.advance(1)
         found = {}
-        for name, call in hot(served.servers[0]).items():
+        for name, call in hot(served.servers[0], served.network).items():
             call()
             call()
             found[name] = counted(call)
