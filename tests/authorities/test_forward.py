@@ -181,3 +181,40 @@ def test_who_replied_is_known_to_questions_that_have_labels(labels):
     assert others[0].rcode == 3
     expected = None if labels is None else {**labels, "forward/upstream": "192.0.2.2:53"}
     assert question.metadata == expected
+
+
+def test_what_the_cache_makes_of_a_reply_is_told_and_its_bugs_cost_one_question():
+    world = World()
+    question = Question(names.from_text("www.example.com"))
+    told, error = [], ValueError("a bug")
+
+    def kept(answer, asked, key):
+        if key == "bad":
+            raise error
+        assert asked is question
+        return answer.replace(source=key)
+
+    for key in ("first", "bad", "second"):
+        world.forward.validated(question, kept, key).addBoth(told.append)
+    world.reply(rcode="NXDOMAIN")
+    assert [each.value if isinstance(each, Failure) else each.source for each in told] == [
+        "first",
+        error,
+        "second",
+    ]
+    assert world.forward.in_flight == 0
+
+
+def test_a_reply_is_kept_though_its_client_gave_up():
+    world = World()
+    keys = []
+
+    def kept(answer, _question, key):
+        keys.append(key)
+        return answer
+
+    asked = world.forward.validated(Question(names.from_text("www.example.com")), kept, "key")
+    asked.addErrback(lambda _: None)
+    asked.cancel()
+    world.reply(rcode="NXDOMAIN")
+    assert keys == ["key"]
