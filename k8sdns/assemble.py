@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService
 from twisted.logger import Logger
@@ -32,8 +32,9 @@ from k8sdns.server.listeners import ListenKey
 from k8sdns.server.router import Route, Router
 from k8sdns.server.server import Server
 from k8sdns.server.stream import StreamLimits, Streams
-from k8sdns.web.doh import MAX_CONNECTIONS, DohFactory
-from k8sdns.workers.supervisor import Supervisor, WorkersReadiness
+
+if TYPE_CHECKING:
+    from k8sdns.workers.supervisor import Supervisor
 
 log = Logger()
 
@@ -64,9 +65,13 @@ def build(plan: Plan, reactor: Any, halt: Callable[[str], None]) -> Running | Su
     """Return what serves `plan`, with one process or several; nothing is opened yet."""
     metrics = Metrics()
     count_dropped_lines(metrics)
-    readiness = WorkersReadiness()
-    things = (readiness,) if plan.processes > 1 else ()
-    role = PARENT if plan.processes > 1 else ALONE
+    role, readiness = ALONE, None
+    if plan.processes > 1:
+        # Imported here: one process needs nothing of it.
+        from k8sdns.workers.supervisor import Supervisor, WorkersReadiness
+
+        role, readiness = PARENT, WorkersReadiness()
+    things = () if readiness is None else (readiness,)
 
     def generator(wanted: Plan) -> Callable[[Share], Generation]:
         def make(share: Share) -> Generation:
@@ -81,15 +86,15 @@ def build(plan: Plan, reactor: Any, halt: Callable[[str], None]) -> Running | Su
         return check(source, default_port=plan.default_port, environ=os.environ)
 
     async def exchange(wanted: Plan) -> None:
-        if isinstance(built, Supervisor):
-            await built.reload(wanted)
-        else:
+        if isinstance(built, Running):
             await built.reload(generator(wanted))
+        else:
+            await built.reload(wanted)
 
     reloads = Reloads(plan, os.environ, recheck, exchange, metrics)
     running = Running(reactor, metrics, generator(plan), reloads)
     built: Running | Supervisor = running
-    if role == PARENT:
+    if readiness is not None:
         built = Supervisor(plan, reactor, metrics, running, generator, readiness, halt)
     return built
 
@@ -179,10 +184,6 @@ def _servers(
 def _server(
     key: ListenKey, routes: list[Route], drafts: list[BlockDraft], context: Context
 ) -> tuple[Server, Any]:
-    limits = next((d.stream_limits for d in drafts if d.stream_limits is not None), StreamLimits())
-    if key.scheme == "https":
-        most = (draft.https_connections for draft in drafts)
-        limits = limits._replace(connections=next(filter(None, most), MAX_CONNECTIONS))
     server = Server(
         Router(routes),
         context.clock,
@@ -190,9 +191,19 @@ def _server(
         name=str(key),
         serves_any_class=any(draft.serves_any_class for draft in drafts),
         dropped=tuple(_refusal_observers(drafts)),
-        streams=Streams(context.clock, limits),
+        streams=Streams(context.clock, _stream_limits(key, drafts)),
     )
     return server, _stream_factory(key.scheme, server, drafts, context)
+
+
+def _stream_limits(key: ListenKey, drafts: list[BlockDraft]) -> StreamLimits:
+    limits = next((d.stream_limits for d in drafts if d.stream_limits is not None), StreamLimits())
+    if key.scheme != "https":
+        return limits
+    from k8sdns.web.doh import MAX_CONNECTIONS
+
+    most = (draft.https_connections for draft in drafts)
+    return limits._replace(connections=next(filter(None, most), MAX_CONNECTIONS))
 
 
 def _refusal_observers(drafts: list[BlockDraft]) -> list[Any]:
@@ -208,7 +219,9 @@ def _stream_factory(scheme: str, server: Server, drafts: list[BlockDraft], conte
     return security.secured(factory)
 
 
-def _doh(server: Server, context: Context) -> DohFactory:
+def _doh(server: Server, context: Context) -> Any:
+    from k8sdns.web.doh import DohFactory
+
     responses = context.metrics.counter(HTTPS_RESPONSES)
     return DohFactory(
         server.respond_to_stream,

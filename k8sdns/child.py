@@ -11,7 +11,8 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -260,13 +261,23 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _import_everything() -> None:
-    """Import what children would: they share it."""
-    directives.discovered()
-    import k8sdns.web.metrics  # noqa: F401, PLC0415 - what `prometheus` imports late
+def import_for_all(words: Iterable[str]) -> None:
+    """Import what children will, for a Corefile of these words: they share it.
+
+    Of the reactor all but the module that would install it.
+    """
+    import twisted.internet.default
+    import twisted.internet.udp
+    import twisted.internet.unix  # noqa: F401 - importing is what it is for
+
+    found = directives.discovered()
+    for word in words:
+        found[word]
+        if word == "prometheus":
+            import k8sdns.web.metrics  # noqa: F401 - what it imports late
 
 
 if __name__ == "__main__":
     _ignore_signals()
-    _import_everything()
+    import_for_all(sys.argv[1:])
     main(*forks(socket.socket(fileno=CONTROL)))

@@ -239,8 +239,21 @@ def _each(read: Iterable[tuple[Directive, Any, str]]) -> Iterator[Any]:
 def _ordered(
     words: Mapping[str, Sequence[Stanza]], directives: Mapping[str, Directive]
 ) -> list[str]:
-    follows = {word: d.follows for word, d in directives.items() if d.follows is not None}
-    return order.ranked(words, follows)
+    return order.ranked(words, dict(_followed(words, directives)))
+
+
+def _followed(
+    words: Iterable[str], directives: Mapping[str, Directive]
+) -> Iterator[tuple[str, str]]:
+    """Yield (word, word that it stands behind) of `words` and of those that they follow."""
+    waiting, known = list(words), set[str]()
+    while waiting:
+        word = waiting.pop()
+        followed = directives[word].follows if word in directives else None
+        if followed is not None and word not in known:
+            known.add(word)
+            waiting.append(followed)
+            yield word, followed
 
 
 def _claims(block: PlannedBlock) -> Iterator[Claim]:

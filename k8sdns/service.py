@@ -25,7 +25,6 @@ from twisted.application.service import Application, IService, MultiService
 from twisted.internet.defer import CancelledError, Deferred, FirstError, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger
-from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]
 
 from k8sdns import logs
 from k8sdns.collecting import Collector
@@ -265,6 +264,9 @@ def twistd_choices(arguments: Sequence[str]) -> dict[str, Any]:
     A .tac file is not told twistd's options, and an observer set on the Application would win
     over ``--logfile``.
     """
+    # Imported here: children need nothing of twistd.
+    from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]
+
     grammar = ServerOptions()
     try:
         given, _ = getopt.getopt(list(arguments), grammar.shortOpt, grammar.longOpt)

@@ -1,14 +1,18 @@
 """The words of the Corefile, one module a word; and finding them, ours and other people's.
 
-Owns discovery. A module here that holds a `DIRECTIVE` is a word; so is whatever an installed
+Owns discovery. A module here is a word and holds its `DIRECTIVE`; so is whatever an installed
 package names in its entry points of the group ``k8sdns.directives``. There is no list to edit.
+
+A module of ours is imported when its word is first looked at: a server carries the code of the
+words that its Corefile has, and of no other.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from k8sdns.corefile.settings import Directive
@@ -17,24 +21,47 @@ from k8sdns.errors import ConfigurationError
 GROUP = "k8sdns.directives"
 
 
-def discovered() -> dict[str, Directive]:
+class Words(Mapping[str, Directive]):
+    """Every directive by its word; one of ours is imported as it is looked at."""
+
+    def __init__(self, ours: frozenset[str], others: Mapping[str, Directive]) -> None:
+        self._ours = ours
+        self._others = others
+
+    def __getitem__(self, word: str) -> Directive:
+        if word in self._ours:
+            return _ours(word)
+        return self._others[word]
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._ours or word in self._others
+
+    def __iter__(self) -> Iterator[str]:
+        yield from sorted(self._ours)
+        yield from self._others
+
+    def __len__(self) -> int:
+        return len(self._ours) + len(self._others)
+
+
+@cache
+def discovered() -> Words:
     """Return every directive by its word; raises ConfigurationError for a broken package."""
-    found: dict[str, Directive] = {}
-    for directive, origin in [*_ours(), *_others()]:
-        if directive.word in found:
+    ours = frozenset(module.name for module in pkgutil.iter_modules(__path__))
+    others: dict[str, Directive] = {}
+    for directive, origin in _others():
+        if directive.word in ours or directive.word in others:
             raise ConfigurationError(
                 f"{origin} declares the directive '{directive.word}', which exists already: "
                 "uninstall one of the packages"
             )
-        found[directive.word] = directive
-    return found
+        others[directive.word] = directive
+    return Words(ours, others)
 
 
-def _ours() -> Iterator[tuple[Directive, str]]:
-    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
-        directive = getattr(importlib.import_module(module.name), "DIRECTIVE", None)
-        if isinstance(directive, Directive):
-            yield directive, module.name
+def _ours(word: str) -> Directive:
+    directive: Directive = importlib.import_module(f"{__name__}.{word}").DIRECTIVE
+    return directive
 
 
 def _others() -> Iterator[tuple[Directive, str]]:

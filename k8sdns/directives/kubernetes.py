@@ -265,7 +265,7 @@ def _manifest_source(
 def _live_source(settings: Settings, context: Surroundings) -> Callable[[Store], LiveSource]:
     def make(store: Store) -> LiveSource:
         # Imported here: a server of manifests, and a worker, never load what it takes.
-        from k8sdns.cluster.credentials import access_for  # noqa: PLC0415
+        from k8sdns.cluster.credentials import access_for
 
         try:
             access = access_for(

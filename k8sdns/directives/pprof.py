@@ -26,7 +26,7 @@ class Settings:
 def install(settings: Settings, block: BlockDraft) -> None:
     """Put the pages up, once an address."""
     # Imported here: nobody else needs the profilers.
-    from k8sdns.web.pprof import pages  # noqa: PLC0415
+    from k8sdns.web.pprof import pages
 
     context = block.context
     listener = listener_at(settings.address, context, sockets.open_streams)

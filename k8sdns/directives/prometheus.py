@@ -49,7 +49,7 @@ class Settings:
 def connect(settings: Settings, block: BlockDraft) -> None:
     """Count the block's queries, and put the page up."""
     # Imported here: a server without metrics does not load the Prometheus client.
-    from k8sdns.web.metrics import (  # noqa: PLC0415
+    from k8sdns.web.metrics import (
         PATH,
         Enabled,
         EnabledWhileRunning,

@@ -8,6 +8,7 @@ Refuses to know any particular directive, and test frameworks.
 from __future__ import annotations
 
 import tempfile
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -217,7 +218,7 @@ def serve(
 
 
 def _planned(corefile: str, directives: Iterable[Directive], folder: str) -> Plan:
-    known = words.discovered() | {directive.word: directive for directive in directives}
+    known = ChainMap({each.word: each for each in directives}, cast("Any", words.discovered()))
     source = CorefileText(corefile, "Corefile", None)
     return plans.plan(source, known, default_port=53, environ={}, folder=folder)
 

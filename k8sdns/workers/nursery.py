@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,16 +31,17 @@ STOPS_WITHIN: Final = 3.0  # seconds
 
 
 class Nursery:
-    """Makes children: `fork(role, channel, born)`."""
+    """Makes children: `fork(role, channel, born)`; `words` are those of what they will serve."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, words: Iterable[str] = ()) -> None:
         self._reactor = reactor
+        self._words = tuple(words)
         self._process: _Process | None = None
 
     def start(self) -> _Process:
         """Have the process; raises OSError where the interpreter cannot be run."""
         if self._process is None:
-            self._process = _Process(self._reactor, self._ended)
+            self._process = _Process(self._reactor, self._words, self._ended)
         return self._process
 
     def fork(self, role: str, channel: socket.socket, born: Callable[[int], None]) -> None:
@@ -66,8 +67,9 @@ class Nursery:
 class _Process(ProcessProtocol):
     """One life of the nursery."""
 
-    def __init__(self, reactor: Any, ended: Callable[[], None]) -> None:
+    def __init__(self, reactor: Any, words: tuple[str, ...], ended: Callable[[], None]) -> None:
         self._reactor = reactor
+        self._words = words
         self._ended = ended
         self._channel = Channel(True, self._heard, lambda: None)
         self._forked = 0
@@ -87,7 +89,7 @@ class _Process(ProcessProtocol):
             return self._reactor.spawnProcess(
                 self,
                 sys.executable,
-                [sys.executable, "-P", "-m", MODULE],
+                [sys.executable, "-P", "-m", MODULE, *self._words],
                 env=_environment(),
                 childFDs={0: nothing.fileno(), **outputs, CONTROL: theirs.fileno()},
             )

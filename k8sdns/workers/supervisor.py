@@ -100,7 +100,7 @@ class Supervisor:
         self._halt = halt
         self._sockets = WorkerSockets(plan.processes)
         self._gathered = Gathered(metrics)
-        self._nursery = Nursery(reactor)
+        self._nursery = Nursery(reactor, words(plan))
         self._serving = metrics.gauge(WORKERS)
         self._workers = [self._keeper(WORKER, number) for number in range(plan.processes)]
         self._feeder = self._keeper(FEEDER, 0)
@@ -307,6 +307,11 @@ def listen_keys(plan: Plan) -> tuple[ListenKey, ...]:
         for address, host in block.places
     ]
     return tuple(dict.fromkeys(keys))
+
+
+def words(plan: Plan) -> list[str]:
+    """Return the words that a plan has, each once."""
+    return sorted({directive.word for block in plan.blocks for directive, _ in block.directives})
 
 
 def has_feeder(plan: Plan) -> bool:

@@ -8,7 +8,8 @@ import sys
 
 def test_the_nursery_imports_no_reactor_and_no_kubernetes():
     program = (
-        "import sys, threading, k8sdns.child as child; child._import_everything();"
+        "import sys, threading, k8sdns.child as child;"
+        "child.import_for_all(child.directives.discovered());"
         "unwanted = {'twisted.internet.reactor', 'kubernetes'} & set(sys.modules);"
         "print(unwanted or 'none', threading.active_count())"
     )
