@@ -7,7 +7,6 @@ about: the parent (`k8sdns.workers.supervisor`) does.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -24,6 +23,7 @@ import k8sdns
 from k8sdns import assemble, directives, logs
 from k8sdns.cluster.fed import Fed, FeedFactory
 from k8sdns.cluster.feeding import Feeding, TakerFactory
+from k8sdns.collecting import Collector
 from k8sdns.corefile.source import CorefileText
 from k8sdns.errors import ConfigurationError
 from k8sdns.metrics import Metrics, count_dropped_lines
@@ -112,6 +112,7 @@ class Duty:
         self._feed = Feeding() if role == FEEDER else Fed()
         self._running: Running | None = None
         self._agreement: Agreement | None = None
+        self._collector = Collector()
         self._cooperator = Cooperator(scheduler=lambda step: reactor.callLater(0, step))
         for call, every in ((self._beat, BEAT_EVERY), (self._count, COUNT_EVERY)):
             loop = LoopingCall(call)
@@ -192,9 +193,7 @@ class Duty:
             self.channel.say(Failed(str(error)))
             self._reactor.callLater(0.1, self._end)
             return
-        # What is there now stays: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
+        self._collector.settle()
         self.channel.say(Serving())
 
     async def _prepare(self, order: Prepare) -> None:
@@ -204,6 +203,7 @@ class Duty:
                 raise ConfigurationError("there is nothing to be reloaded yet")
             generate = self._generator(self._plan(order.wanted))
             await self._running.reload(generate, agreement.asked)
+            self._collector.reloaded()
         except Aborted:
             self._inherited.close()
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing has changed
