@@ -1,170 +1,37 @@
 """``python benchmarks/workers.py``: what ``multisocket 2`` takes and gives beside one process.
 
-Prints the memory of each process at the envelope, the queries a second of one worker and of two
-where each may use a share of a CPU, and how a server starts and answers at a tenth of a CPU. Shares
-are quotas of control groups (version 1 or 2), which only root can make; without them, only the
-memory is printed.
+memory: of each process at the envelope, once synced and after a relist. cost: the CPU time of a
+query, one process and two workers on the same CPU, in turn. quota: how a server starts and answers
+at a tenth of a CPU; this needs root, to make a control group.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import cluster
 import load
-import processes
+import quotas
+from pods import EXAMPLES, Pod, mib, pod
+from processes import MEASURED
 
-PERIOD = 100_000  # microseconds, the kernel's own and that of Kubernetes
-# Where workers are paced: within a long one, all that the generator may have outstanding soon waits
-# for the worker that pauses, and the other is idle.
-SHORT_PERIOD = 10_000
-OUTSTANDING = 1000
-GROUPS = Path("/sys/fs/cgroup")
-PARENT = GROUPS / "cpu" if (GROUPS / "cpu" / "cpu.cfs_quota_us").exists() else GROUPS
-SHARE = 0.2  # of a CPU, each worker's: two workers leave the generator more than a CPU
+COUNTS = (1, 2)
 SMALL_SHARE = 0.1
 ROUNDS = 5
-SECONDS = 8.0
-
-
-class Group:
-    """A control group with a CPU quota, a share of one CPU."""
-
-    def __init__(self, name: str, share: float, period: int) -> None:
-        self._path = PARENT / f"k8sdns-{os.getpid()}-{name}"
-        self._path.mkdir()
-        quota = round(share * period)
-        if PARENT != GROUPS:
-            (self._path / "cpu.cfs_period_us").write_text(str(period))
-            (self._path / "cpu.cfs_quota_us").write_text(str(quota))
-        else:
-            (self._path / "cpu.max").write_text(f"{quota} {period}")
-
-    def take(self, pid: int) -> None:
-        """Have the quota hold for a process, and for what it starts from now on."""
-        (self._path / "cgroup.procs").write_text(str(pid))
-
-    def remove(self) -> None:
-        """Remove the group, once its processes are gone."""
-        for _ in range(50):
-            with contextlib.suppress(OSError):
-                self._path.rmdir()
-                return
-            time.sleep(0.1)
-
-
-@contextlib.contextmanager
-def group(name: str, share: float, period: int = PERIOD) -> Iterator[Group]:
-    """Have a control group until the block ends."""
-    made = Group(name, share, period)
-    try:
-        yield made
-    finally:
-        made.remove()
-
-
-def _free_port() -> int:
-    for _ in range(20):
-        with contextlib.suppress(OSError):  # free for TCP, and not for UDP
-            return processes.free_port()
-    raise SystemExit("no free port")
-
-
-class Pod:
-    """A server of some workers, and its processes by name."""
-
-    def __init__(
-        self, folder: Path, kubernetes: str, workers: int, within: Group | None = None
-    ) -> None:
-        self.port, self.ready, metrics = _free_port(), _free_port(), _free_port()
-        corefile = folder / "Corefile"
-        corefile.write_text(
-            f".:{self.port} {{\n    bind 127.0.0.1\n    multisocket {workers}\n    errors\n"
-            f"    ready 127.0.0.1:{self.ready}\n"
-            f"    prometheus 127.0.0.1:{metrics}\n"
-            f"    kubernetes cluster.local in-addr.arpa {{\n        {kubernetes}\n    }}\n"
-            "    loadbalance\n    cache\n}\n"
-        )
-        run = "from twisted.scripts.twistd import run; run()"
-        command = [sys.executable, "-c", run, "-n", "--pidfile=", "k8sdns", "--grace", "0"]
-        self.log = folder / "log"
-        with self.log.open("w") as log:
-            self.began = time.monotonic()
-            self._process = subprocess.Popen(
-                [*command, "--corefile", str(corefile)],
-                stdout=log,
-                stderr=log,
-                preexec_fn=(lambda: within.take(os.getpid())) if within else None,  # noqa: PLW1509 - no threads
-            )
-
-    def until_ready(self, seconds: float = 180) -> float:
-        """Wait until /ready says so; return after how many seconds that was."""
-        while time.monotonic() < self.began + seconds:
-            url = f"http://127.0.0.1:{self.ready}/ready"
-            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as page:
-                if page.read() == b"OK":
-                    return time.monotonic() - self.began
-            time.sleep(0.05)
-        raise SystemExit(f"never ready:\n{self.log.read_text()[-2000:]}")
-
-    def pids(self) -> list[tuple[str, int]]:
-        """Return (role, pid) of every process, the parent first."""
-        found, waiting = [], [self._process.pid]
-        while waiting:
-            pid = waiting.pop(0)
-            with contextlib.suppress(OSError):
-                name = Path(f"/proc/{pid}/comm").read_text().strip()
-                is_role = name.startswith("k8sdns-")
-                other = "nursery" if found else "server"
-                found.append((name.removeprefix("k8sdns-") if is_role else other, pid))
-                children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-                waiting += map(int, children.split())
-        return found
-
-    def workers(self) -> list[int]:
-        """Return who answers: the workers, or the one process."""
-        pids = self.pids()
-        return [pid for role, pid in pids if role == "worker"] or [pids[0][1]]
-
-    def stop(self) -> None:
-        """End every process, and see them gone."""
-        pids = [pid for _, pid in self.pids()]
-        self._process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(20)
-        self._process.kill()
-        self._process.wait()
-        while any(Path(f"/proc/{pid}").exists() for pid in pids):
-            time.sleep(0.05)
-
-
-@contextlib.contextmanager
-def pod(kubernetes: str, workers: int, within: Group | None = None) -> Iterator[Pod]:
-    """Run a server until the block ends."""
-    with tempfile.TemporaryDirectory() as folder:
-        started = Pod(Path(folder), kubernetes, workers, within)
-        try:
-            yield started
-        finally:
-            started.stop()
-
-
-def pss_mib(pid: int, what: str = "Pss") -> float:
-    """Return a process's part of the memory: what it shares is divided by those who share it."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    found = next(line for line in rollup.splitlines() if line.startswith(f"{what}:"))
-    return int(found.split()[1]) / 1024
+SECONDS = 5.0
+NAMES = [f"n{number}.nowhere.svc.cluster.local A" for number in range(2_000_000)]
+LOADS: dict[str, tuple[int, int | None]] = {  # how many names, how many a second
+    "names that come again, flat out": (1000, None),
+    "names that come again, 10,000 a second": (1000, 10_000),
+    "names that come again, 2,000 a second": (1000, 2_000),
+    "names asked once, flat out": (len(NAMES), None),
+    "names asked once, 10,000 a second": (len(NAMES), 10_000),
+}
 
 
 def memory(workers: int, sizes: dict[str, int]) -> None:
@@ -183,73 +50,73 @@ def memory(workers: int, sizes: dict[str, int]) -> None:
 
 
 def _print_memory(title: str, started: Pod) -> None:
-    parts = [(role, pss_mib(pid), pss_mib(pid, "Private_Dirty")) for role, pid in started.pids()]
+    parts = [(role, mib(pid, "Pss"), mib(pid, "Private_Dirty")) for role, pid in started.pids()]
     words = ", ".join(f"{role} {pss:.0f} ({own:.0f} its own)" for role, pss, own in parts)
     print(f"{title}: {sum(pss for _, pss, _ in parts):.0f} MiB PSS: {words}", flush=True)
 
 
-EXAMPLES = f"manifests {Path(__file__).parents[1] / 'examples' / 'cluster'}"
-NAMES = [f"n{number}.nowhere.svc.cluster.local A" for number in range(200_000)]
+def cost(rounds: int, seconds: float) -> None:
+    """CPU microseconds a query of one process and of two workers, all on one and the same CPU.
 
-
-def throughput(share: float, rounds: int, seconds: float) -> None:
-    """Queries a second and CPU a query of one process, one worker's quota, and of two."""
-    rates: dict[int, list[float]] = {1: [], 2: []}
-    costs: dict[int, list[float]] = {1: [], 2: []}
+    The load generator has the other CPUs. Rounds alternate, and so does who comes first in one.
+    """
+    found: dict[tuple[str, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        queries = load.write_queries(Path(folder) / "queries", NAMES)
-        # Made before the servers, so that they are empty when they are removed.
-        groups = [stack.enter_context(group(f"{each}", share, SHORT_PERIOD)) for each in range(3)]
-        pods = {count: stack.enter_context(pod(EXAMPLES, count)) for count in rates}
+        pods = {count: stack.enter_context(pod(EXAMPLES, count, cpus=MEASURED)) for count in COUNTS}
         for started in pods.values():
             started.until_ready()
-            for pid in started.workers():
-                groups.pop().take(pid)
-        for _ in range(rounds):
-            for count, started in pods.items():
-                rate, cost, lost = _one_round(started, queries, seconds)
-                rates[count].append(rate)
-                costs[count].append(cost)
-                if lost:
-                    print(f"{count} worker(s): {lost} lost")
-    for count, rate in rates.items():
-        print(
-            f"{count} at {share:.0%} of a CPU each: {_spread(rate, 0)} queries/s,"
-            f" {_spread(costs[count], 2)} us a query"
-        )
-    ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
-    print(f"two to one: {_spread(ratios, 2)}")
+        for number in range(rounds):
+            for title, (names, rate) in LOADS.items():
+                # Each name once for each server, whatever it was asked in earlier rounds.
+                lines = NAMES[:names] if names < len(NAMES) else _part(number, rounds)
+                queries = load.write_queries(Path(folder) / "queries", lines)
+                for count in COUNTS[:: 1 if number % 2 else -1]:
+                    spent = _spent(pods[count], queries, seconds, rate)
+                    found.setdefault((title, count), []).append(spent)
+        for started in pods.values():
+            _print_complaints(started)
+    print(f"{rounds} rounds of {seconds:g} s; CPU us a query of all processes, median (from-to)")
+    for title in LOADS:
+        one, two = (found[title, count] for count in COUNTS)
+        ratios = [b / a for a, b in zip(one, two, strict=True)]
+        print(f"{title}: one {_spread(one)}, two {_spread(two)}, two to one {_spread(ratios)}")
 
 
-def _spread(values: list[float], digits: int) -> str:
-    median, least, most = statistics.median(values), min(values), max(values)
-    return f"{median:.{digits}f} ({least:.{digits}f}-{most:.{digits}f})"
+def _print_complaints(started: Pod) -> None:
+    for line in started.log.read_text().splitlines():
+        if "[ERROR]" in line or "[WARN" in line:
+            print(line)
 
 
-def _one_round(started: Pod, queries: Path, seconds: float) -> tuple[float, float, int]:
-    pids = [pid for _, pid in started.pids()]
-    before = sum(map(processes.cpu_seconds, pids))
-    server = ("127.0.0.1", started.port, pids[0])
-    spent = load.dnsperf(server, queries, seconds, clients=200, outstanding=OUTSTANDING)
-    cost = sum(map(processes.cpu_seconds, pids)) - before
-    return spent.per_second, 1e6 * cost / spent.queries, spent.lost
+def _part(number: int, rounds: int) -> list[str]:
+    size = len(NAMES) // rounds
+    return NAMES[number * size : (number + 1) * size]
+
+
+def _spent(started: Pod, queries: Path, seconds: float, rate: int | None) -> float:
+    before = started.cpu_seconds()
+    spent = load.dnsperf(started.address, queries, seconds, rate=rate)
+    if spent.lost:
+        print(f"{len(started.pids())} process(es): {spent.lost} lost")
+    return 1e6 * (started.cpu_seconds() - before) / spent.queries
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
 def at_a_tenth(share: float) -> None:
     """Start all processes within one quota; ask slowly; see who was taken for hung."""
-    with tempfile.TemporaryDirectory() as folder, group("small", share) as small:
-        queries = load.write_queries(Path(folder) / "queries", NAMES)
-        with pod(EXAMPLES, 2, small) as started:
+    with tempfile.TemporaryDirectory() as folder, quotas.group("small", share) as small:
+        queries = load.write_queries(Path(folder) / "queries", NAMES[:200_000])
+        with pod(EXAMPLES, 2, within=small) as started:
             took = started.until_ready()
             pids = started.pids()
-            server = ("127.0.0.1", started.port, pids[0][1])
-            spent = load.dnsperf(server, queries, 20, rate=500, latencies=True)
+            spent = load.dnsperf(started.address, queries, 20, rate=500, latencies=True)
             probes = []
             for _ in range(20):
                 began = time.monotonic()
-                url = f"http://127.0.0.1:{started.ready}/ready"
-                with urllib.request.urlopen(url, timeout=10) as page:
-                    page.read()
+                started.page(started.ready, "ready")
                 probes.append(time.monotonic() - began)
                 time.sleep(0.1)
             stayed = "nobody" if started.pids() == pids else "somebody"
@@ -263,9 +130,8 @@ def at_a_tenth(share: float) -> None:
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parts = ("memory", "throughput", "quota")
+    parts = ("memory", "cost", "quota")
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(parts)}")
-    parser.add_argument("--share", type=float, default=SHARE, help="of a CPU, each worker's")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--services", type=int, default=cluster.ENVELOPE["services"])
@@ -274,15 +140,16 @@ def main() -> None:
     if "memory" in wanted:
         services = options.services
         sizes = {**cluster.ENVELOPE, "services": services, "slices": 2 * services}
-        for count in (1, 2):
+        for count in COUNTS:
             memory(count, sizes)
-    if not os.access(PARENT, os.W_OK):
-        print("control groups cannot be made here: nothing is measured within a quota")
-        return
-    if "throughput" in wanted:
-        throughput(options.share, options.rounds, options.seconds)
+    if "cost" in wanted:
+        cost(options.rounds, options.seconds)
     if "quota" in wanted:
-        at_a_tenth(SMALL_SHARE)
+        why_not = quotas.why_not()
+        if why_not:
+            print(f"nothing is measured within a quota: {why_not}")
+        else:
+            at_a_tenth(SMALL_SHARE)
 
 
 if __name__ == "__main__":
