@@ -51,8 +51,7 @@ from k8sdns.workers.control import (
     Stop,
     Wanted,
 )
-from k8sdns.workers.forking import forks
-from k8sdns.workers.nursery import CONTROL
+from k8sdns.workers.forking import CONTROL, forks
 from k8sdns.workers.sockets import Inherited
 from k8sdns.workers.tallies import Tally
 
@@ -241,8 +240,9 @@ def main(role: str, channel: socket.socket) -> None:
     _ignore_signals()
     reactor = global_reactor()
     use_monotonic_clock(reactor)
+    if not logs.is_in_use():  # else the parent, whose fork this is, has begun it
+        globalLogBeginner.beginLoggingTo([logs.observer()], redirectStandardIO=False)
     logs.observer().lines.write = partial(logs.write_whole_lines, 1)
-    globalLogBeginner.beginLoggingTo([logs.observer()], redirectStandardIO=False)
     duty = Duty(reactor, role, _end)
     with channel:
         factory = ChannelFactory(duty.channel)

@@ -89,6 +89,7 @@ class LineWriter:
         # A forked child has the lines of its parent, who writes them, and no thread.
         self._pid = os.getpid()
         self._lines.clear()
+        self.dropped = 0
         self._wake = threading.Event()
         self._idle = threading.Event()
         self._idle.set()

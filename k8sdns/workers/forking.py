@@ -2,27 +2,70 @@
 
 Owns the loop that takes orders and forks. A forked child is there in milliseconds, where a new
 process has to import for most of a second; and it shares the memory of what was imported with its
-siblings. There must be no reactor and no thread before a fork. Refuses to know what children do.
+siblings. There must be no reactor and no thread before a fork: a nursery that is itself a fork of
+the parent begins by forgetting those. Refuses to know what children do.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
+import runpy
 import signal
 import socket
 import struct
+import sys
 from collections import deque
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, NoReturn
 
+import twisted.internet
+from twisted.logger import Logger
+
+from k8sdns import logs
 from k8sdns.workers.control import Born, Fork, Order, decode_order, encode
+
+log = Logger()
+
+CONTROL: Final = 3  # the descriptor of the nursery's end of its channel
+MODULE: Final = "k8sdns.child"
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _PR_SET_NAME: Final = 15
 _LENGTH: Final = struct.Struct("!I")
 _MOST_AT_ONCE: Final = 32
+
+
+def become(control: socket.socket, words: Sequence[str]) -> NoReturn:
+    """Turn a fork of the parent into the nursery, as if a Python had been started for it.
+
+    What the parent had opened is closed by number. Its objects stay, held by the frames below
+    this one, so that none of them is ever finalized, and closes a number that is another's by then.
+    """
+    try:
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        os.dup2(control.fileno(), CONTROL)
+        _close_above(CONTROL)
+        # A child installs a reactor of its own.
+        sys.modules.pop("twisted.internet.reactor", None)
+        vars(twisted.internet).pop("reactor", None)
+        sys.argv[1:] = words
+        runpy.run_module(MODULE, run_name="__main__")
+    except BaseException:  # noqa: BLE001 - whatever it is, the parent's code must not go on here
+        log.failure("The process that children are forked from could not begin")
+        logs.flush()
+    finally:
+        os._exit(1)
+
+
+def _close_above(last: int) -> None:
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > last:
+            with contextlib.suppress(OSError):  # the one that the list was read from
+                os.close(int(name))
 
 
 def forks(control: socket.socket) -> tuple[str, socket.socket]:
@@ -31,6 +74,7 @@ def forks(control: socket.socket) -> tuple[str, socket.socket]:
     Does not return in the nursery, which ends when its parent closes `control`.
     """
     die_with_parent()
+    _call_process("nursery")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps; the parent sees the channel
     gc.collect()
     gc.freeze()
@@ -68,7 +112,7 @@ def _orders(control: socket.socket, channels: deque[socket.socket]) -> Iterator[
 def _as_child(role: str, channel: socket.socket) -> socket.socket:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     die_with_parent()
-    ctypes.CDLL(None).prctl(_PR_SET_NAME, f"k8sdns-{role}".encode())
+    _call_process(role)
     mine = channel.dup()
     mine.setblocking(False)
     return mine
@@ -77,3 +121,8 @@ def _as_child(role: str, channel: socket.socket) -> socket.socket:
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent ends, even while it hangs (prctl(2))."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _call_process(role: str) -> None:
+    """Let ps and top say what this process is for."""
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, f"k8sdns-{role}".encode())

@@ -149,13 +149,14 @@ class Supervisor:
     async def _start(self) -> None:
         for worker in self._workers:
             self._readiness.expect(worker)
-        await self._pages.start()
-        self._looks.start(LOOK_EVERY, now=False)
         try:
+            # Before anything else: later there may be a reactor that runs, and threads.
             self._nursery.start()
         except OSError as error:
             # As the user that privileges were dropped to, perhaps.
             raise ConfigurationError(f"cannot start workers: {error}") from None
+        await self._pages.start()
+        self._looks.start(LOOK_EVERY, now=False)
         if has_feeder(self._plan):
             self._feeder.start()
         for worker in self._workers:

@@ -265,9 +265,40 @@ def nsid(served):
 
 def test_without_the_nursery_everybody_is_replaced_and_queries_wait(served):
     everybody = [*served.pids("worker"), *served.pids("feeder")]
-    parent = int(Path(f"/proc/{everybody[0]}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(parent, signal.SIGKILL)
+    os.kill(parent_of(everybody[0]), signal.SIGKILL)
     # What a worker had taken in its last moment is lost with it; what comes then must wait.
     served.server.wait_until(lambda: not left(everybody), "their end")
     assert served.answers(served.ask_from_everywhere(20, timeout=10)) == 20
     served.server.wait_until(lambda: served.metric("k8sdns_workers") == 2, "both workers")
+
+
+def open_at(pid):
+    """Return what a process has open, by descriptor."""
+    return {int(each.name): os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_children_keep_nothing_open_that_is_the_parents_alone(served):
+    parent, (feeder,), worker = served.server.process.pid, served.pids("feeder"), served.pids()[0]
+    nursery = open_at(parent_of(worker))
+    assert sorted(nursery) == [0, 1, 2, 3]
+    assert nursery[0] == os.devnull
+    parents = {what for what in open_at(parent).values() if what.startswith("socket:")}
+    assert not parents & {*nursery.values(), *open_at(feeder).values()}
+    # Its datagram socket, and the stream socket that all workers have.
+    assert len(parents & {*open_at(worker).values()}) == 2
+
+
+def test_children_share_the_memory_of_what_their_parent_imported(served):
+    assert memory_of(served.server.process.pid, "Shared_Dirty") > 20_000
+    for pid in (*served.pids("worker"), *served.pids("feeder")):
+        assert memory_of(pid, "Shared_Dirty") > 20_000
+
+
+def memory_of(pid, what):
+    """Return kilobytes of a process (proc(5), smaps_rollup)."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(rf"^{what}: +(\d+) kB", rollup, re.MULTILINE)[1])
