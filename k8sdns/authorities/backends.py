@@ -6,7 +6,7 @@ and records. A view is made from one state of the store and thrown away with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from k8sdns import names, records
@@ -52,7 +52,7 @@ class ServiceView:
     def __init__(
         self,
         service: Service,
-        slices: tuple[EndpointSlice, ...],
+        slices: Callable[[], tuple[EndpointSlice, ...]],
         *,
         pod_names: bool = False,
         ignore_empty: bool = False,
@@ -65,7 +65,7 @@ class ServiceView:
             ignore_empty
             and not self.is_external
             and not service.is_headless
-            and not any(piece.endpoints for piece in slices)
+            and not any(piece.endpoints for piece in slices())
         )
         self._slices = slices
         self._pod_names = pod_names
@@ -122,7 +122,7 @@ class ServiceView:
             return ()
         if not self.service.is_headless:
             return self.service.cluster_ips
-        endpoints = (endpoint for piece in self._slices for endpoint in piece.endpoints)
+        endpoints = (endpoint for piece in self._slices() for endpoint in piece.endpoints)
         return [address for endpoint in endpoints for address in endpoint.addresses]
 
     def _virtual(self) -> Iterator[Backend]:
@@ -131,7 +131,7 @@ class ServiceView:
                 yield _backend(self.owner, address, port)
 
     def _read_slices(self) -> Iterator[Backend]:
-        for piece in self._slices:
+        for piece in self._slices():
             for endpoint in piece.endpoints:
                 for address in endpoint.addresses:
                     label = endpoint_label(endpoint, address, pod_names=self._pod_names)

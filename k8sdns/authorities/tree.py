@@ -7,11 +7,13 @@ zones, TTLs and records.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from k8sdns.authorities.backends import Backend, ServiceView
 from k8sdns.authorities.pods import DISABLED, VERIFIED, pod_backends
 from k8sdns.authorities.reverse import pointer_owners
 from k8sdns.authorities.schema import POD_TREE, Place
+from k8sdns.cluster.model import EndpointSlice
 from k8sdns.cluster.store import Store
 
 
@@ -72,7 +74,7 @@ class ClusterTree:
             key = (service.namespace, service.name)
             view = self._views[namespace, name] = ServiceView(
                 service,
-                () if self._noendpoints else self.store.slices_of(*key),
+                _no_slices if self._noendpoints else partial(self.store.slices_of, *key),
                 pod_names=self.pod_names,
                 ignore_empty=self._ignore_empty,
             )
@@ -107,3 +109,7 @@ class ClusterTree:
     def _is_pointed_at(self, namespace: str) -> bool:
         # CoreDNS asks whether a namespace exists only where a list of them is configured.
         return self._namespaces is None or self.is_exposed(namespace)
+
+
+def _no_slices() -> tuple[EndpointSlice, ...]:
+    return ()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
@@ -130,8 +130,8 @@ class Relay(Store):
         self._is_packed = is_packed
         super().__init__()
         if is_packed:
-            self._tables: dict[str, Any] = {kind: Packed() for kind in KINDS}
-            self.services = self._tables["services"]
+            self._tables = {kind: Packed(Thing) for kind in KINDS}
+            self.services = cast("Any", self._tables["services"])
 
     @property
     def recalled_at(self) -> float | None:
@@ -169,13 +169,13 @@ class Relay(Store):
         super().stale(kind)
         self.changed(kind, _WHOLE, Stale(kind))
 
-    def _file(self, thing: Thing) -> None:
+    def _file(self, key: Key, thing: Thing) -> None:
         if not self._is_packed:
-            super()._file(thing)
+            super()._file(key, thing)
 
-    def _unfile(self, thing: Thing) -> None:
+    def _unfile(self, key: Key, thing: Thing) -> None:
         if not self._is_packed:
-            super()._unfile(thing)
+            super()._unfile(key, thing)
 
     def _touched(self, kind: str, key: Key) -> None:
         was_stale = self.is_stale(kind)

@@ -50,8 +50,8 @@ class Feeding:
                 taker.begin(source)
 
     def remove(self, source: str) -> None:
-        """Give it out no longer; takers keep what they have."""
-        self._relays.pop(source)
+        """Give it out no longer, if it ever was; takers keep what they have."""
+        self._relays.pop(source, None)
         for taker in self.takers:
             taker.end(source)
 

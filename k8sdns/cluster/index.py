@@ -2,67 +2,67 @@
 
 Owns: the reverse lookups. Refuses to know why anybody looks, and when objects change.
 
-Indexes give the same result whatever the order in which things were added: several things under
-one address come out in the order of their keys.
+An index holds keys: what it leads to is looked up in the table of its kind. It gives the same
+result whatever the order in which things were added: several keys at one address are sorted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Generic, TypeVar
 
-from k8sdns.cluster.model import EndpointSlice, Pod, Service, key_of
-
-T = TypeVar("T", bound=Service | EndpointSlice | Pod)
+from k8sdns.cluster.model import EndpointSlice, Key, Service
 
 
-class AddressIndex(Generic[T]):
-    """Things by address text, several to an address (host network Pods, overlapping slices).
+class _Several(tuple[Key, ...]):
+    """Keys at one address; a class of its own, because a key is a tuple too."""
 
-    An address with one thing, nearly every one, costs one dict entry and nothing else.
+    __slots__ = ()
+
+
+class AddressIndex:
+    """Keys by address text, several to an address (host network Pods, overlapping slices).
+
+    An address with one key, nearly every one, costs one dict entry and nothing else.
     """
 
     __slots__ = ("_by_address",)
 
     def __init__(self) -> None:
-        self._by_address: dict[str, T | tuple[T, ...]] = {}
+        self._by_address: dict[str, Key | _Several] = {}
 
-    def add(self, addresses: Iterable[str], thing: T) -> None:
-        """File `thing` under each of `addresses`, which are distinct."""
+    def add(self, addresses: Iterable[str], key: Key) -> None:
+        """File `key` under each of `addresses`, which are distinct."""
         known = self._by_address
         for address in addresses:
-            there: T | tuple[T, ...] | None = known.get(address)
-            if there is None:
-                known[address] = thing
-            else:
-                known[address] = tuple(sorted((*_several(there), thing), key=key_of))
+            there = known.get(address)
+            known[address] = key if there is None else _Several(sorted((*_all(there), key)))
 
-    def discard(self, addresses: Iterable[str], thing: T) -> None:
-        """Take `thing`, found by its key, from under each of `addresses`."""
+    def discard(self, addresses: Iterable[str], key: Key) -> None:
+        """Take `key` from under each of `addresses`."""
         known = self._by_address
         for address in addresses:
-            left = tuple(t for t in _several(known.get(address)) if key_of(t) != key_of(thing))
+            left = [each for each in _all(known.get(address)) if each != key]
             if len(left) > 1:
-                known[address] = left
+                known[address] = _Several(left)
             elif left:
                 known[address] = left[0]
             else:
                 known.pop(address, None)
 
-    def first(self, address: str) -> T | None:
-        """Return the thing at `address` whose key sorts first, or None."""
+    def first(self, address: str) -> Key | None:
+        """Return the first key at `address`, or None."""
         there = self._by_address.get(address)
-        return there[0] if isinstance(there, tuple) else there
+        return there[0] if isinstance(there, _Several) else there
 
-    def all(self, address: str) -> tuple[T, ...]:
-        """Return every thing at `address`, in the order of their keys."""
-        return _several(self._by_address.get(address))
+    def all(self, address: str) -> tuple[Key, ...]:
+        """Return every key at `address`, sorted."""
+        return _all(self._by_address.get(address))
 
 
-def _several(there: T | tuple[T, ...] | None) -> tuple[T, ...]:
+def _all(there: Key | _Several | None) -> tuple[Key, ...]:
     if there is None:
         return ()
-    return there if isinstance(there, tuple) else (there,)
+    return there if isinstance(there, _Several) else (there,)
 
 
 def label_of(name: str) -> bytes | None:

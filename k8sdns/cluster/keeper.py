@@ -116,7 +116,7 @@ class SnapshotKeeper:
     async def _write(self) -> None:
         self._is_changed = False
         # References only: the objects never change, and nothing else may while we go through.
-        kinds = [(kind, list(self._store.things(kind))) for kind in self._kinds]
+        kinds = [(kind, self._store.held(kind)) for kind in self._kinds]
         pieces: list[bytes] = []
         work = snapshot.frames(self._wall_clock(), self._scope, kinds)
         await self._in_slices(work, pieces.append)

@@ -1,4 +1,4 @@
-"""Equal parts of objects, kept once: names of namespaces, nodes and zones, lists of ports.
+"""Equal parts of objects, kept once: names of namespaces and Services, lists of ports.
 
 Owns how objects that come in octets from another process of ours become small: decoding makes
 every string anew, and ten thousand Services of a cluster have a handful of lists of ports.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from sys import intern
 from typing import Final
 
-from k8sdns.cluster.model import Endpoint, EndpointSlice, Namespace, Pod, Port, Service, Thing
+from k8sdns.cluster.model import EndpointSlice, Namespace, Pod, Port, Service, Thing
 
 MAX_PORTS: Final = 10_000  # lists of ports that are remembered, before all are forgotten
 
@@ -25,10 +25,10 @@ def shared(thing: Thing) -> Thing:
         return EndpointSlice(
             intern(thing.namespace),
             thing.name,
-            intern(thing.service),
+            thing.service,
             "",
-            _shared_ports(thing.ports),
-            tuple(map(_shared_endpoint, thing.endpoints)),
+            thing.ports,
+            thing.endpoints,
             thing.triggered_at,
         )
     if isinstance(thing, Service):
@@ -46,16 +46,6 @@ def shared(thing: Thing) -> Thing:
     if isinstance(thing, Pod):
         return Pod(intern(thing.namespace), thing.name, "", thing.ip)
     return Namespace(intern(thing.name), "")
-
-
-def _shared_endpoint(endpoint: Endpoint) -> Endpoint:
-    return Endpoint(
-        endpoint.addresses,
-        endpoint.hostname,
-        endpoint.target,
-        intern(endpoint.node),
-        intern(endpoint.zone),
-    )
 
 
 def _shared_ports(ports: tuple[Port, ...]) -> tuple[Port, ...]:

@@ -14,6 +14,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -72,13 +73,14 @@ SHAPE = _shape()
 
 
 def frames(
-    true_at: float, scope: str, kinds: Iterable[tuple[Kind, list[Thing]]]
+    true_at: float, scope: str, kinds: Iterable[tuple[Kind, Iterable[Thing]]]
 ) -> Iterator[bytes]:
     """Yield the frames of a copy, each a short piece of work."""
     yield _frame(Header(true_at, scope, SHAPE))
     for kind, things in kinds:
-        for start in range(0, len(things), FRAME_OBJECTS):
-            yield _frame((kind, things[start : start + FRAME_OBJECTS]))
+        left = iter(things)
+        while some := list(islice(left, FRAME_OBJECTS)):
+            yield _frame((kind, some))
 
 
 def _frame(content: object) -> bytes:

@@ -26,6 +26,7 @@ from k8sdns.cluster.model import (
     key_of,
     kind_of,
 )
+from k8sdns.cluster.packed import Packed
 from k8sdns.cluster.serial import Serial
 from k8sdns.interfaces import ISink
 
@@ -72,6 +73,11 @@ class Store(Lookups):
     def things(self, kind: str) -> ValuesView[Any]:
         """Return a live view of every object of `kind`."""
         return self._tables[kind].values()
+
+    def held(self, kind: str) -> Iterator[Any]:
+        """Return an iterator of every object of `kind` that is known now, whatever comes later."""
+        table = self._tables[kind]
+        return table.held() if isinstance(table, Packed) else iter(list(table.values()))
 
     def keys(self, kind: str) -> KeysView[Key]:
         """Return a live view of the keys of every object of `kind`."""
@@ -138,9 +144,9 @@ class Store(Lookups):
         if old == thing:
             return
         if old is not None:
-            self._unfile(old)
+            self._unfile(key, old)
         self._tables[kind][key] = thing
-        self._file(thing)
+        self._file(key, thing)
         if old is None or visible(old) != visible(thing):
             self._announce(old, thing)
 
@@ -150,7 +156,7 @@ class Store(Lookups):
         self._touched(kind, key)
         old = self._tables[kind].pop(key, None)
         if old is not None:
-            self._unfile(old)
+            self._unfile(key, old)
             self._announce(old, None)
 
     def seen(self, kind: str, namespace: str, name: str) -> None:
