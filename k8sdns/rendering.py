@@ -19,6 +19,8 @@ _RR_HEAD: Final = struct.Struct("!HHIH")
 _POINTER: Final = struct.Struct("!H")
 _LAST_POINTER: Final = 0x3FFF
 QUESTION_OFFSET: Final = 12
+_NO_RECORDS: Final = _COUNTS.pack(1, 0, 0, 0)
+_ONLY_OPT: Final = _COUNTS.pack(1, 0, 0, 1)
 
 
 class Rendered(NamedTuple):
@@ -41,6 +43,9 @@ def render(
     additional: Iterable[Record] = (),
 ) -> Rendered:
     """Render record sections to octets behind `question`, names compressed (RFC 1035 §4.1.4)."""
+    if not (answer or authority or additional):
+        # Errors mostly: what is shed under load has to cost little.
+        return _nothing(question.qname)
     writer = _SectionWriter(question)
     sections = (writer.add(answer), writer.add(authority), writer.add(additional))
     return Rendered(
@@ -53,6 +58,11 @@ def render(
         writer.echoes_case,
         _address_span(writer, sections[0]),
     )
+
+
+def _nothing(qname: bytes) -> Rendered:
+    """Return what an Answer without records is rendered to."""
+    return Rendered(qname, _NO_RECORDS, _ONLY_OPT, b"", (), (0, 0, 0), False, (0, 0))
 
 
 def _address_span(writer: _SectionWriter, answers: int) -> tuple[int, int]:

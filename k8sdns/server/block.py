@@ -147,6 +147,8 @@ class ServerBlock:
             if not isinstance(result, Deferred):
                 raise TypeError(f"{result!r} is no answer")
             return result
+        except QueryError as error:
+            return answers.failed(error)
         except Exception:  # noqa: BLE001 - a bug costs this query only
             return self._failed(Failure(), question)
 
