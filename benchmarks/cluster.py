@@ -28,6 +28,7 @@ from typing import Any
 import clusterapi
 import dns.message
 import dns.rcode
+from processes import free_port
 
 HERE = Path(__file__).parent
 ENVELOPE = {"namespaces": 500, "services": 10_000, "slices": 20_000}
@@ -153,13 +154,6 @@ class Server:
         self._process.wait()
         self._socket.close()
         self._log.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager
