@@ -197,6 +197,49 @@ def test_sigterm_ends_everybody_after_the_drain(served):
     assert "hangs" not in served.server.output
 
 
+def test_while_the_parent_drains_every_worker_answers(served):
+    served.answers(served.ask_from_everywhere(20))
+    served.server.process.send_signal(signal.SIGTERM)
+    served.server.wait_until(lambda: "SIGTERM" in served.server.output, "the drain")
+    asked = answered = 0
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        asked += 20
+        answered += served.answers(served.ask_from_everywhere(20))
+    assert answered == asked
+    assert served.server.wait() in (0, -signal.SIGTERM)
+
+
+def test_log_lines_keep_their_order_per_worker_and_are_whole(twistd, free_port):
+    served = Served(twistd, free_port, COREFILE.replace("errors", "errors\n    log"))
+    clients, count = 8, 60
+    flows = []
+    for _ in range(clients):  # the kernel keeps each with one worker
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.settimeout(5)
+        sock.connect(("127.0.0.1", served.server.port))
+        flows.append(sock)
+    for number in range(count):
+        for flow, sock in enumerate(flows):
+            name = f"f{flow}-n{number}.nobody.svc.cluster.local"
+            sock.send(dns.message.make_query(name, "A").to_wire())
+        for sock in flows:
+            sock.recv(4096)
+    for sock in flows:
+        sock.close()
+    line = re.compile(r'\[INFO\] [\d.]+:\d+ - \d+ "A IN f(\d+)-n(\d+)\.nobody.* [\d.]+s')
+
+    def logged():
+        return [each for each in served.server.output.splitlines() if ".nobody." in each]
+
+    served.server.wait_until(lambda: len(logged()) >= clients * count, "every line")
+    found = [line.fullmatch(each) for each in logged()]
+    assert [each for each, match in zip(logged(), found, strict=True) if match is None] == []
+    for flow in range(clients):
+        numbers = [int(match[2]) for match in found if int(match[1]) == flow]
+        assert numbers == list(range(count))
+
+
 def test_what_one_worker_cannot_start_ends_the_server_with_one_line(twistd, free_port):
     corefile = """
 .:@PORT@ {
