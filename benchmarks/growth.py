@@ -76,7 +76,7 @@ def _round(api: Api, of: dict[str, int], options: list[str]) -> tuple[float, ...
         event = 1e6 * (started.cpu_seconds - before) / events
         before = started.cpu_seconds
         api.do("relist")
-        _settle(started, at_least=5)
+        _settle(started, at_least=12)
         return cpu, mib, started.cpu_seconds - before, event
 
 
