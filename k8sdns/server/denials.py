@@ -98,8 +98,8 @@ class Denials:
     def learn(self, question: Question, answer: Answer, block: ServerBlock, reply: bytes) -> bool:
         """Take note of a denial that its maker calls one for all; tell whether it is such a one.
 
-        It is kept at its second sighting: where the truth changes faster than it is asked for,
-        keeping is in vain.
+        It is kept at its second sighting, or where the one before was given again: where the truth
+        changes faster than it is asked for, keeping is in vain.
         """
         encloser = question.encloser
         if encloser is None:
@@ -112,12 +112,13 @@ class Denials:
         at = HEADER_OCTETS + encloser.at
         cut = self._cut(message[at:], message[2:HEADER_OCTETS])
         cut.children, cut.lacking = encloser.children, encloser.lacking
-        sighting = (at, answer.rcode)
-        if cut.sighted.get(sighting) is not answer:
-            cut.sighted[sighting] = answer
-            return True
         kept = cut.nxdomain if answer.rcode == records.NXDOMAIN else cut.nodata
         old = kept.get(at)
+        if old is None or not old.count:
+            sighting = (at, answer.rcode)
+            if cut.sighted.get(sighting) is not answer:
+                cut.sighted[sighting] = answer
+                return True
         if old is not None:
             self._forget(old)
         kept[at] = Denial(question, answer, block, reply)

@@ -279,6 +279,17 @@ def test_the_same_name_again_and_again_becomes_a_reply_of_its_own() -> None:
     assert query("two.x.svc.cluster.local")[2:] in repeater._replies
 
 
+def test_after_a_change_what_was_of_use_is_learned_at_once() -> None:
+    authority, repeater = a_cluster()
+    for _ in range(2):
+        ask(repeater, query("one.x.svc.cluster.local"))
+    for name, asked_before in (("two", 2), ("six", 3), ("ten", 3)):
+        if name == "six":
+            authority.store.upsert(Namespace("z", "1"))
+        ask(repeater, query(f"{name}.x.svc.cluster.local"))
+        assert authority.asked == asked_before
+
+
 def test_a_flood_of_types_and_headers_costs_a_bounded_memory() -> None:
     authority, repeater = a_cluster()
     for qtype in range(300, 300 + MAX_CUTS + 50):
