@@ -44,6 +44,9 @@ class IRepeatable(IAuthority):
     def never_answers(question: Question) -> bool:
         """Tell whether it passes on every question like this one, now and later."""
 
+    def never_answers_below(question: Question, parent: bytes) -> bool:
+        """The same of every question of its type for any name below `parent` (wire name)."""
+
 
 class IRemoteAuthority(IAuthority):
     """An authority whose answers come over the network: what `cache` wraps, live data never."""

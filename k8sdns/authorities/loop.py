@@ -134,6 +134,10 @@ class LoopGuard(Authority):
         """Pass on for ever what is no probe."""
         return question.qtype != records.HINFO
 
+    def never_answers_below(self, question: Question, _parent: bytes) -> bool:
+        """The same: probes are told by their type."""
+        return self.never_answers(question)
+
     def answer(self, question: Question) -> Answer | None:
         """Return None; a probe that came back is refused, so that it goes round no further."""
         if question.qtype == records.HINFO and self._probes.probes and self._probes.seen(question):

@@ -38,7 +38,7 @@ from k8sdns.authorities.cache.store import CacheStore
 from k8sdns.authorities.cache.tally import Tallies
 from k8sdns.authorities.rendered import RenderedAnswer, ttl_places
 from k8sdns.authorities.upstream.reply import WireAnswer
-from k8sdns.interfaces import IRepeatable
+from k8sdns.interfaces import IRepeatable, IUpstreams
 from k8sdns.wire.edns import option_octets
 from k8sdns.wire.reader import OPCODE_BITS
 
@@ -74,6 +74,7 @@ class CachedAuthority(Authority):
         self._tallies = tallies
         self._wall_time = wall_time
         self._tag = store.tag_of(remote) << 32
+        self._zone = remote.zone if IUpstreams.providedBy(remote) else names.ROOT
         self._is_everywhere = names.ROOT in settings.zones
         # A forward keeps a reply for us before it tells who waits, without a further callback.
         self._ask_and_keep: Any = getattr(remote, "validated", None)
@@ -118,9 +119,14 @@ class CachedAuthority(Authority):
             self._hold(shown, entry, question, now)
         return shown
 
-    def never_answers(self, _question: Question) -> bool:
-        """Only the remote authority knows what is its own."""
-        return False
+    def never_answers(self, question: Question) -> bool:
+        """Pass on for ever what is not under the zone of the remote authority, where it has one."""
+        return not names.is_subdomain(question.qname, self._zone)
+
+    def never_answers_below(self, _question: Question, parent: bytes) -> bool:
+        """The same of every name below `parent`."""
+        zone = self._zone
+        return not (names.is_subdomain(parent, zone) or names.is_subdomain(zone, parent))
 
     def _hold(self, shown: Answer, entry: Entry, question: Question, now: float) -> None:
         """Let an answer be repeated for a moment, where that hides nothing.
