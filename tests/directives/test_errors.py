@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from k8sdns.errors import CorefileError
+from k8sdns.server.errorlog import LINES_A_SECOND
 
 SERVFAIL = "[ERROR] plugin/errors: 2 {name} A: plugin/template: no next plugin found"
 NOBODY = 'template IN A only.example.org {\nanswer "x 5 IN A 192.0.2.1"\n}'
@@ -61,6 +62,29 @@ def test_the_end_tells_what_was_counted(serve, lines):
     server.ask("gone.example.org")
     server.stop()
     assert errors(lines) == ["[ERROR] plugin/errors: 1 errors like '.*' occurred in last 1h"]
+    assert server.clock.getDelayedCalls() == []
+
+
+def test_a_flood_of_errors_is_told_by_its_number(serve, lines):
+    server = served(serve)
+    for number in range(LINES_A_SECOND + 3):
+        server.ask(f"n{number}.example.org")
+    assert len(errors(lines)) == LINES_A_SECOND
+    server.clock.advance(1)
+    last = SERVFAIL.format(name=f"n{LINES_A_SECOND + 2}.example.org.").partition(": ")[2]
+    assert errors(lines)[LINES_A_SECOND:] == [
+        f"[ERROR] plugin/errors: 3 more errors in a second, the last: {last}"
+    ]
+    server.ask("later.example.org")
+    assert errors(lines)[-1] == SERVFAIL.format(name="later.example.org.")
+
+
+def test_the_end_tells_how_many_more_there_were(serve, lines):
+    server = served(serve)
+    for _ in range(LINES_A_SECOND + 1):
+        server.ask("gone.example.org")
+    server.stop()
+    assert "1 more errors in a second" in errors(lines)[-1]
     assert server.clock.getDelayedCalls() == []
 
 
