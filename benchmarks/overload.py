@@ -105,30 +105,7 @@ def one_kind(kind: str, workers: int, folder: Path) -> None:
             print("  " + "; ".join(_shown(page)), flush=True)
 
 
-@contextlib.contextmanager
-def in_time() -> Iterator[None]:
-    """Have what is started here run as soon as it wants to, if we may: its clock is the measure.
-
-    The flood takes all of the CPU that it shares with who asks cluster names.
-    """
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-    except PermissionError:
-        print("  not root: latencies are those of a client that waits for its CPU, too")
-        yield
-        return
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-
-
 def _asked(server: Pod, queries: Path) -> load.Spent:
-    with in_time():
-        return _asked_now(server, queries)
-
-
-def _asked_now(server: Pod, queries: Path) -> load.Spent:
     return load.dnsperf(server.address, queries, SECONDS, rate=RATE, clients=50, latencies=True)
 
 
