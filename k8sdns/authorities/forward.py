@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random, SystemRandom
 from typing import Any
 
@@ -22,6 +23,7 @@ from k8sdns.authorities.upstream.attempt import Attempt, Outcome
 from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.failure import UpstreamFailure
 from k8sdns.authorities.upstream.health import FailTimes, Health, Probe
+from k8sdns.authorities.upstream.pages import PageCheck, Subject
 from k8sdns.authorities.upstream.policies import policy_named
 from k8sdns.authorities.upstream.query import PASSED_ON, Query, our_opt, query_of
 from k8sdns.authorities.upstream.upstream import Surroundings, TransportSettings, Upstream
@@ -54,7 +56,8 @@ class ForwardSettings:
     next_rcodes: frozenset[int] = frozenset()
     next_on_nodata: bool = False
     fails_fast: bool = False
-    fail_timeout: float | None = None  # how long one failure counts, where nothing is probed
+    fail_timeout: float | None = None  # how long one failure counts, where no query probes
+    page_check: PageCheck | None = None  # of a page over HTTP, where `fail_timeout` is set
     nobody: str = "no healthy proxies"  # the error where there is nobody to ask
     give_up_after: float = 5.0
     transport: TransportSettings = field(default_factory=TransportSettings)
@@ -147,9 +150,20 @@ class Forward(Authority):
             max_fails=settings.max_fails,
             probe=settings.probe,
             over_stream=settings.force_tcp,
-            on_failure=lambda: self._probe_failures.add(self.word, upstream.name),
+            on_failure=lambda: self._probe_failed(upstream),
         )
         return Member(upstream, health)
+
+    def _probe_failed(self, upstream: Upstream) -> None:
+        self._probe_failures.add(self.word, upstream.name)
+
+    def page_subjects(self) -> list[Subject]:
+        """Return the upstreams whose health knows of pages over HTTP."""
+        return [
+            Subject(upstream.destination, health, partial(self._probe_failed, upstream))
+            for upstream, health in ((each.upstream, each.health) for each in self.members)
+            if isinstance(health, FailTimes)
+        ]
 
     def answer(self, question: Question) -> Answer | Deferred[Answer | None] | None:
         """Forward `question`; None for a name that is not under our zone."""

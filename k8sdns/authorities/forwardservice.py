@@ -20,6 +20,7 @@ from k8sdns.authorities.upstream import resolvconf
 from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.destinations import MAX_UPSTREAMS
 from k8sdns.authorities.upstream.network import SystemNetwork
+from k8sdns.authorities.upstream.pages import PageChecks
 from k8sdns.authorities.upstream.randomness import Randomness
 from k8sdns.authorities.upstream.resolvconf import ResolvConf
 from k8sdns.authorities.upstream.upstream import Surroundings
@@ -71,6 +72,14 @@ class ForwardService(Service):
         self.forward = Forward(settings, self._destinations(found), around, metrics, word=word)
         watch = resolvconf.Watch(tuple(paths), signature, self._changed, _complain)
         self._poll = Poll(around.clock, POLL_SECONDS if paths else 0, watch.look)
+        self._pages: PageChecks | None = None
+        if settings.page_check is not None:
+            self._pages = PageChecks(
+                settings.page_check,
+                around.clock,
+                around.network.page_status,
+                self.forward.page_subjects,
+            )
 
     def _destinations(self, found: ResolvConf) -> list[Destination]:
         return list(dict.fromkeys((*self._fixed, *found.servers)))[:MAX_UPSTREAMS]
@@ -84,12 +93,16 @@ class ForwardService(Service):
         """Begin to watch the files and to count."""
         super().startService()  # type: ignore[no-untyped-call]
         self._poll.start()
+        if self._pages is not None:
+            self._pages.start()
         self._metrics.before_scrape(self._count)
 
     def stopService(self) -> None:
         """Close everything."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._poll.stop()
+        if self._pages is not None:
+            self._pages.stop()
         self._count()
         self._metrics.not_before_scrape(self._count)
         self.forward.close()

@@ -189,6 +189,16 @@ class Conversation:
         for name, addresses in what.items():
             setattr(self.network, name, set(addresses))
 
+    def _do_pages(self, statuses: Mapping[str, int]) -> None:
+        """``{ADDRESS: STATUS}``: what hosts show over HTTP from now on; 200 without one."""
+        self.network.pages = dict(statuses)
+
+    def _do_pages_asked(self, expected: Sequence[str]) -> None:
+        """The URLs that were asked for since this was last looked at, in any order."""
+        actual, self.network.pages_asked = sorted(self.network.pages_asked), []
+        if actual != sorted(expected):
+            raise Mismatch(f"these pages were asked for: {actual}")
+
     def _do_wait(self, seconds: float) -> None:
         # In small steps, so that timers set by timers fire when they would.
         whole, rest = divmod(round(seconds * 1000), 100)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -108,3 +110,48 @@ def test_a_server_that_forwards_to_itself_ends_and_says_why(twistd):
     assert server.wait() == 1
     assert 'detected for zone "."' in server.output
     assert f"Upstream 127.0.0.1:{server.port} sends our questions back to us" in server.output
+
+
+@pytest.fixture
+def shown():
+    """A host that shows pages over HTTP; `shown.status` is what it says, with a body for ever."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            shown.asked.append(self.path)
+            self.send_response(shown.status)
+            self.end_headers()
+            try:
+                while not shown.is_over:
+                    self.wfile.write(bytes(65536))
+            except OSError:
+                shown.hung_up += 1
+
+        def log_message(self, *_words):
+            pass
+
+    shown = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    shown.status, shown.asked, shown.hung_up, shown.is_over = 500, [], 0, False
+    serving = threading.Thread(target=shown.serve_forever, args=(0.05,))
+    serving.start()
+    yield shown
+    shown.is_over = True
+    shown.shutdown()
+    shown.server_close()
+    serving.join()
+
+
+def test_a_page_over_http_shows_whether_an_upstream_lives(shown, twistd):
+    """Its body, which never ends, is not read."""
+    server = twistd(
+        ".:@PORT@ {\n bind 127.0.0.1\n"
+        f" proxy . 127.0.0.1:9 {{\n  health_check /health?x=1:{shown.server_port} 200ms\n }}\n}}\n"
+    )
+    server.wait_until(
+        lambda: "Host 127.0.0.1:9 health check returned HTTP code 500" in server.output
+    )
+    shown.status = 204
+    server.wait_until(lambda: "Host 127.0.0.1:9 is well again" in server.output)
+    assert set(shown.asked) == {"/health?x=1"}
+    server.wait_until(lambda: shown.hung_up > 0)
+    assert "Traceback" not in server.output

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.gathered import HAS_EPOLL, Gathered, Readers
 from k8sdns.authorities.upstream.randomness import Randomness
+from k8sdns.authorities.upstream.webpage import status_of
 
 DIAL_SECONDS = 5.0
 _PORT_TRIES = 4
@@ -34,6 +35,9 @@ class Network(Protocol):
         self, destination: Destination, factory: IProtocolFactory, tls: Any = None
     ) -> Deferred[IProtocol]:
         """Connect a protocol of `factory`, over TLS if its options are given."""
+
+    def page_status(self, destination: Destination, port: int, path: str) -> Deferred[int]:
+        """Ask the host of `destination` for a page over HTTP; fires with the status."""
 
 
 class SystemNetwork:
@@ -77,15 +81,21 @@ class SystemNetwork:
         self, destination: Destination, factory: IProtocolFactory, tls: Any = None
     ) -> Deferred[IProtocol]:
         """Connect over TCP, or TLS."""
-        kind = TCP6ClientEndpoint if ":" in destination.host else TCP4ClientEndpoint
-        source = (self._source_address, 0) if self._source_address else None
-        endpoint: Any = kind(
-            self._reactor, destination.host, destination.port, DIAL_SECONDS, source
-        )
+        endpoint = self._endpoint(destination.host, destination.port)
         if tls is not None:
             endpoint = wrapClientTLS(tls, endpoint)
         dialled: Deferred[IProtocol] = endpoint.connect(factory)
         return dialled
+
+    def _endpoint(self, host: str, port: int) -> Any:
+        kind: Any = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
+        source = (self._source_address, 0) if self._source_address else None
+        return kind(self._reactor, host, port, DIAL_SECONDS, source)
+
+    def page_status(self, destination: Destination, port: int, path: str) -> Deferred[int]:
+        """GET the page."""
+        endpoint = self._endpoint(destination.host, port)
+        return status_of(self._reactor, endpoint, destination.host, port, path)
 
 
 def socket_address(destination: Destination) -> tuple[Any, ...]:
