@@ -136,6 +136,10 @@ class Forward(Authority):
         self._rejects = metrics.counter(FORWARD_REJECTS)
         self._broken = metrics.counter(FORWARD_HEALTHCHECK_BROKEN)
         self._probe_failures = metrics.counter(PROXY_HEALTHCHECK_FAILURES)
+        self._destinations = tuple(destinations)
+        self._left_out: set[str] = set()
+        self._reaching: set[Upstream] = set()  # those left out that are asked all the same
+        self._watchers: list[Callable[[], None]] = []
         self.members = [self._member(destination) for destination in destinations]
 
     def _member(self, destination: Destination) -> Member:
@@ -243,10 +247,23 @@ class Forward(Authority):
         self.in_flight -= waiters
 
     def use(self, destinations: Sequence[Destination]) -> None:
-        """Ask these from now on; upstreams that stay keep their connections and health."""
+        """Ask these from now on; upstreams that stay keep their connections and health.
+
+        One that was left out and is among them stays left out: that it was named again does not
+        say that it changed. Whoever watches may find out.
+        """
+        self._destinations = tuple(destinations)
+        self._left_out &= {str(each) for each in destinations}
+        self._choose_members()
+        for changed in tuple(self._watchers):
+            changed()
+
+    def _choose_members(self) -> None:
         known = {member.upstream.destination: member for member in self.members}
         self.members = [
-            known.pop(each) if each in known else self._member(each) for each in destinations
+            known.pop(each) if each in known else self._member(each)
+            for each in self._destinations
+            if str(each) not in self._left_out
         ]
         for member in known.values():
             member.health.stop()
@@ -259,23 +276,51 @@ class Forward(Authority):
         return self.settings.zone
 
     def upstreams(self) -> tuple[str, ...]:
-        """Return the addresses of the upstreams."""
-        return tuple(member.upstream.name for member in self.members)
+        """Return the addresses of the upstreams; those left out are among them."""
+        return tuple(map(str, self._destinations))
 
     def reach(self, upstream: str, qname: bytes, qtype: int) -> Deferred[bool]:
         """Ask one upstream past policy and health; fires whether a reply came."""
-        asked = _Reached()
-        query = query_of(Question(qname, qtype))
-        for member in self.members:
-            if member.upstream.name == upstream:
-                member.upstream.ask(query, asked, over_stream=self.settings.force_tcp)
-                return asked.done
+        for destination in self._destinations:
+            if str(destination) == upstream:
+                return self._reach(destination, query_of(Question(qname, qtype)))
         return succeed(False)
 
+    def _reach(self, destination: Destination, query: Query) -> Deferred[bool]:
+        asked = _Reached()
+        for member in self.members:
+            if member.upstream.destination == destination:
+                member.upstream.ask(query, asked, over_stream=self.settings.force_tcp)
+                return asked.done
+        apart = Upstream(destination, self._around, self.settings.transport)
+        self._reaching.add(apart)
+        apart.ask(query, asked, over_stream=self.settings.force_tcp)
+        return asked.done.addCallback(self._reached, apart)
+
+    def _reached(self, is_reached: bool, apart: Upstream) -> bool:
+        # Not now: its attempt is just ending.
+        self._around.clock.callLater(0, self._close_apart, apart)
+        return is_reached
+
+    def _close_apart(self, apart: Upstream) -> None:
+        self._reaching.discard(apart)
+        apart.close()
+
     def leave_out(self, upstream: str) -> None:
-        """Ask `upstream` no more, until the upstreams are given anew."""
-        kept = [member.upstream.destination for member in self.members]
-        self.use([each for each in kept if str(each) != upstream])
+        """Ask `upstream` no more, until it is taken back or no longer among them."""
+        self._left_out.add(upstream)
+        self._choose_members()
+
+    def take_back(self, upstream: str) -> None:
+        """Ask `upstream` again."""
+        if upstream in self._left_out:
+            self._left_out.remove(upstream)
+            self._choose_members()
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Have `changed` called after each `use`; return what ends that."""
+        self._watchers.append(changed)
+        return lambda: self._watchers.remove(changed)
 
     def close(self) -> None:
         """End what is in flight, close every socket and connection."""
@@ -283,3 +328,5 @@ class Forward(Authority):
             flight.fail(ServerFailure("the server is going away"))
         for member in self.members:
             member.close()
+        for apart in tuple(self._reaching):
+            self._close_apart(apart)
