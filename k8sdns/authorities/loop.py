@@ -73,7 +73,6 @@ class LoopProbes(Service):
     def add(self, upstreams: Any) -> None:
         """Look at the servers of one authority; it provides IUpstreams."""
         self._watched.append(upstreams)
-        self._prepare(upstreams, self._found)
 
     def _prepare(self, upstreams: Any, found: Found) -> list[Probe]:
         zone = upstreams.zone if names.is_subdomain(upstreams.zone, self.zone) else self.zone
@@ -89,6 +88,9 @@ class LoopProbes(Service):
         """Ask them all."""
         super().startService()  # type: ignore[no-untyped-call]
         self._unwatch = [each.watch(partial(self._changed, each)) for each in self._watched]
+        # Not before now: host names are looked up at the start.
+        for each in self._watched:
+            self._prepare(each, self._found)
         self._ask_all(list(self.probes.values()))
 
     def _changed(self, upstreams: Any) -> None:

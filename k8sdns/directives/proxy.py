@@ -15,8 +15,8 @@ from k8sdns.authorities.forwardservice import (
     system_surroundings,
     with_file_options,
 )
-from k8sdns.authorities.upstream.destination import BadDestination, Destination
-from k8sdns.authorities.upstream.destinations import Targets, target, targets
+from k8sdns.authorities.upstream.destination import BadDestination
+from k8sdns.authorities.upstream.destinations import Target, Targets, target, targets
 from k8sdns.authorities.upstream.pages import PageCheck
 from k8sdns.authorities.upstream.policies import PROXY_POLICIES
 from k8sdns.authorities.upstream.upstream import TransportSettings
@@ -39,7 +39,7 @@ from k8sdns.server.draft import BlockDraft
 GIVE_UP_SECONDS = 10.0  # less than what the server itself waits; CoreDNS tried for 16
 
 
-def _target(token: Token, context: Context) -> Destination | str:
+def _target(token: Token, context: Context) -> Target:
     try:
         return target(token.text, context.path(token.text))
     except BadDestination as error:
@@ -81,7 +81,7 @@ class Settings:
     """Answers with what other name servers say; `forward` is what to write today."""
 
     from_: bytes = argument(kinds.zone("FROM"), help="The zone whose names are forwarded.")
-    to: tuple[Destination | str, ...] = arguments(
+    to: tuple[Target, ...] = arguments(
         Kind("TO", "an address with or without a port, or a file like resolv.conf", _target),
         least=1,
         help="Upstreams; at most 15.",
@@ -160,9 +160,7 @@ def _service(settings: Settings, block: BlockDraft) -> ForwardService:
         forwarding = with_file_options(
             settings.forwarding, files, has_policy=settings.policy is not None, has_timeout=False
         )
-        return ForwardService(
-            forwarding, found.fixed, found.paths, files, around, context.metrics, "proxy"
-        )
+        return ForwardService(forwarding, found, files, around, context.metrics, "proxy")
 
     return context.share.take(("proxy", settings), make)
 

@@ -34,12 +34,18 @@ class Mismatch(AssertionError):
 
 
 class Conversation:
-    """One server of a Corefile's text, ``@DIR@`` in it standing for `folder`."""
+    """One server of a Corefile's text, ``@DIR@`` in it standing for `folder`.
 
-    def __init__(self, corefile: str, folder: Path) -> None:
+    `hosts` are the addresses of host names, as the system knows them.
+    """
+
+    def __init__(
+        self, corefile: str, folder: Path, hosts: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self._folder = folder
         self.reactor = FakeReactor()
         self.network = FakeNetwork(self.reactor)
+        self.network.hosts = {name: list(found) for name, found in (hosts or {}).items()}
         self.metrics = Metrics()
         self._asked: dict[str, _Client] = {}
         self._kept: dict[str, Sent] = {}

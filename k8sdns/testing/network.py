@@ -138,7 +138,7 @@ class FakeNetwork:
     `sent` are the queries that nobody looked at yet. Addresses in `unreachable` cannot be sent
     datagrams, those in `refusing` take no connections, and those in `hanging` never finish making
     one. `pages` are the statuses of what the hosts show over HTTP, 200 without one, and
-    `pages_asked` the URLs.
+    `pages_asked` the URLs. `hosts` are the addresses of host names, as the system knows them.
     """
 
     def __init__(self, reactor: FakeReactor) -> None:
@@ -151,6 +151,7 @@ class FakeNetwork:
         self.hanging: set[str] = set()
         self.pages: dict[str, int] = {}
         self.pages_asked: list[str] = []
+        self.hosts: dict[str, list[str]] = {}
 
     def open_datagram(self, destination: Destination) -> FakeDatagrams:
         """Return a UDP socket."""
@@ -184,3 +185,7 @@ class FakeNetwork:
         if destination.host in self.refusing:
             return fail(error.ConnectionRefusedError("Connection refused"))
         return succeed(self.pages.get(destination.host, 200))
+
+    def addresses_of(self, name: str) -> Deferred[list[str]]:
+        """Look a host name up."""
+        return succeed(self.hosts.get(name, []))

@@ -15,6 +15,7 @@ from k8sdns.answers import Question
 from k8sdns.authorities.forward import Forward, ForwardSettings
 from k8sdns.authorities.forwardservice import ForwardService, count_legacy
 from k8sdns.authorities.upstream.destination import Destination
+from k8sdns.authorities.upstream.destinations import Targets
 from k8sdns.authorities.upstream.randomness import Randomness
 from k8sdns.authorities.upstream.resolvconf import ResolvConf
 from k8sdns.authorities.upstream.upstream import Surroundings
@@ -119,7 +120,9 @@ def test_questions_in_flight_are_bounded_though_nobody_says_so(monkeypatch):
 
 def test_a_service_counts_from_start_to_stop_and_no_longer():
     world = World()
-    service = ForwardService(world.settings, [FIRST], [], ResolvConf(), world.around, world.metrics)
+    service = ForwardService(
+        world.settings, Targets((FIRST,)), ResolvConf(), world.around, world.metrics
+    )
     service.startService()
     asked = service.forward.answer(Question(names.from_text("www.example.com")))
     asked.addErrback(lambda failure: failure.trap(ServerFailure))

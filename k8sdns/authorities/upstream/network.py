@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IResolutionReceiver
+from zope.interface import implementer
 
 from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.gathered import HAS_EPOLL, Gathered, Readers
@@ -38,6 +39,9 @@ class Network(Protocol):
 
     def page_status(self, destination: Destination, port: int, path: str) -> Deferred[int]:
         """Ask the host of `destination` for a page over HTTP; fires with the status."""
+
+    def addresses_of(self, name: str) -> Deferred[list[str]]:
+        """Look a host name up as the system does; fires with addresses, IPv4 first."""
 
 
 class SystemNetwork:
@@ -96,6 +100,32 @@ class SystemNetwork:
         """GET the page."""
         endpoint = self._endpoint(destination.host, port)
         return status_of(self._reactor, endpoint, destination.host, port, path)
+
+    def addresses_of(self, name: str) -> Deferred[list[str]]:
+        """Look a host name up in the system's hosts file and name servers."""
+        receiver = _Addresses()
+        self._reactor.nameResolver.resolveHostName(receiver, name)
+        return receiver.done
+
+
+@implementer(IResolutionReceiver)
+class _Addresses:
+    """Gathers what the reactor's resolver finds."""
+
+    def __init__(self) -> None:
+        self.done: Deferred[list[str]] = Deferred()
+        self._found: dict[str, None] = {}
+
+    def resolutionBegan(self, _resolution: Any) -> None:
+        """Nothing was found yet."""
+
+    def addressResolved(self, address: Any) -> None:
+        """Take one address; it comes once for each type of socket."""
+        self._found[address.host] = None
+
+    def resolutionComplete(self) -> None:
+        """Everything was found."""
+        self.done.callback(sorted(self._found, key=lambda host: ":" in host))
 
 
 def socket_address(destination: Destination) -> tuple[Any, ...]:
