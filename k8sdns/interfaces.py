@@ -73,6 +73,13 @@ class IUpstreams(Interface):
         """Have `changed` called once they are others than before; return what ends that."""
 
 
+class IReadsFiles(Interface):
+    """Reads files when it is started; ``--check`` has them read without a start."""
+
+    def read_now() -> None:
+        """Read them now; what a start would say about them is logged."""
+
+
 class IStage(Interface):
     """Stands around everything below it in the plugin order. Hot."""
 

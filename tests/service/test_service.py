@@ -55,6 +55,9 @@ class FakeAssembly:
             raise ConfigurationError("Corefile:1 - wrong")
         return Plan()
 
+    def rehearse(self, plan):
+        self.calls.append("rehearse")
+
     def dump(self, corefile, *, environ):
         return "[]\n"
 
