@@ -144,6 +144,7 @@ def generate(plan: Plan, context: Context) -> Generation:
         tuple(_all(drafts, ILeaving)),
         context.share,
         tuple(_all(drafts, IReadiness)),
+        plan.listeners,
     )
 
 

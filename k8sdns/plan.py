@@ -25,6 +25,7 @@ from k8sdns.corefile.reading import read_directive
 from k8sdns.corefile.source import CorefileText
 from k8sdns.corefile.zones import Address, Claim, check_overlaps, key_addresses
 from k8sdns.errors import CorefileError
+from k8sdns.server.listeners import ListenKey
 
 SCHEMES = ("dns", "tls", "https")
 BUILT_IN = ". {\n    whoami\n    log\n}\n"
@@ -80,6 +81,17 @@ class Plan:
             for _directive, settings in block.directives
         )
         return max(wanted, default=1)
+
+    @property
+    def listeners(self) -> dict[ListenKey, tuple[str, int]]:
+        """Where it is served, each once, and the file and line that say so."""
+        found: dict[ListenKey, tuple[str, int]] = {}
+        for block in self.blocks:
+            for address, host in block.places:
+                key = ListenKey(address.scheme, host, address.port)
+                begins = (block.file, block.line)
+                found.setdefault(key, block.written_at.get("bind", begins) if host else begins)
+        return found
 
     @property
     def banner(self) -> list[str]:
