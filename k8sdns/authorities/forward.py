@@ -246,6 +246,10 @@ class Forward(Authority):
         self._flights.pop(key, None)
         self.in_flight -= waiters
 
+    def later(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Call in the next turn of the reactor."""
+        self._around.clock.callLater(0, call, *arguments)
+
     def use(self, destinations: Sequence[Destination]) -> None:
         """Ask these from now on; upstreams that stay keep their connections and health.
 
