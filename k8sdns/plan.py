@@ -1,7 +1,7 @@
 """A Corefile that was understood: blocks, where they listen, and the settings of every directive.
 
-Owns everything that can be judged without opening, starting or connecting anything: what
-``--check`` judges. Refuses to build.
+Owns everything that can be judged of the text, without opening, starting or connecting anything.
+Refuses to build.
 
 Some settings are about their whole block, and say so by an attribute that is looked for here:
 ``base_folder`` (where relative paths start), ``listen_hosts`` (local addresses to listen on),
