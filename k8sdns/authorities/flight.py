@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from k8sdns.authorities.forward import Forward, Member
 
 MAX_ATTEMPTS = 100  # where the Corefile sets no bound
+TOGETHER = 32  # of those who asked the same that are told in one turn of the reactor
 
 Came: TypeAlias = Callable[[Answer, Question, Any], Answer]
 
@@ -130,15 +131,30 @@ class Flight:
     def _end(self, answer: Answer, upstream: str) -> None:
         self._is_over = True
         self._forward.landed(self._key, len(self.waiters))
-        for waiter in self.waiters:
+        self._tell(answer, upstream)
+
+    def _tell(self, answer: Answer, upstream: str) -> None:
+        for waiter in self._next_waiters(self._tell, answer, upstream):
             metadata = waiter.question.metadata
             if metadata is not None:
                 metadata["forward/upstream"] = upstream
             waiter.land(answer)
 
+    def _next_waiters(self, again: Callable[..., None], *arguments: Any) -> list[Waiter]:
+        """Return who is told in this turn of the reactor; of many, the others are told later."""
+        waiters = self.waiters
+        if len(waiters) <= TOGETHER:
+            return waiters
+        self.waiters = waiters[TOGETHER:]
+        self._forward.later(again, *arguments)
+        return waiters[:TOGETHER]
+
     def fail(self, error: ServerFailure) -> None:
         """Tell everybody who waits that there will be no answer."""
         self._is_over = True
         self._forward.landed(self._key, len(self.waiters))
-        for waiter in self.waiters:
+        self._tell_failure(error)
+
+    def _tell_failure(self, error: ServerFailure) -> None:
+        for waiter in self._next_waiters(self._tell_failure, error):
             waiter.told.errback(Failure(error))
