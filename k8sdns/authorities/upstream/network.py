@@ -16,7 +16,6 @@ from zope.interface import implementer
 from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.gathered import HAS_EPOLL, Gathered, Readers
 from k8sdns.authorities.upstream.randomness import Randomness
-from k8sdns.authorities.upstream.webpage import status_of
 
 DIAL_SECONDS = 5.0
 _PORT_TRIES = 4
@@ -99,6 +98,9 @@ class SystemNetwork:
     def page_status(self, destination: Destination, port: int, path: str) -> Deferred[int]:
         """GET the page."""
         endpoint = self._endpoint(destination.host, port)
+        # Imported here: few upstreams are asked for a page.
+        from k8sdns.authorities.upstream.webpage import status_of
+
         return status_of(self._reactor, endpoint, destination.host, port, path)
 
     def addresses_of(self, name: str) -> Deferred[list[str]]:
