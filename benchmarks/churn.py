@@ -85,7 +85,9 @@ class Run:
         return (time.monotonic() - self.began) / 60
 
     def whole(self) -> None:
-        """Churn and check until the time is over."""
+        """Churn and check until the time is over, with full tables from the beginning."""
+        self.server.fill()
+        print(json.dumps({"filled": self.server.tables()}), flush=True)
         names = [(row[0], row[1]) for row in self.api.do("truth")["rows"]]
         while self.minutes < self.options.minutes:
             self._churn(names)
@@ -147,6 +149,7 @@ class Run:
             "transfer_differences": len(transfer),
             "agreed_after_s": round(waited, 2),
             "rss_kib": processes.rss_mib(self.server.process.pid) * 1024,
+            "tables": self.server.tables(),
             **self.server.figures(),
         }
         self.checkpoints.append(point)
