@@ -13,9 +13,13 @@ from __future__ import annotations
 
 import gc
 
-THRESHOLDS = (50_000, 20, 100)
-"""Objects made before a young collection, young ones before a middle one, those before a full one:
-a server makes tuples and records that die by themselves, and hardly ever a cycle."""
+THRESHOLDS = (2_000, 10, 1_000)
+"""Objects made before a young collection, young ones before a middle one, those before a full one.
+
+A server makes tuples and records that die by themselves, and hardly ever a cycle. A first listing
+makes hundreds of thousands that live: a young collection looks at each of them once, in 10-16 ms
+where 50,000 have to gather first, in 0.3 ms with 2,000, and in as much time altogether.
+"""
 
 
 SWEPT_EVERY = 20
