@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from k8sdns.cluster.model import EndpointSlice, Pod, Service, key_of
+from k8sdns.cluster.sharded import Sharded
 
 T = TypeVar("T", bound=Service | EndpointSlice | Pod)
 
@@ -19,13 +20,13 @@ T = TypeVar("T", bound=Service | EndpointSlice | Pod)
 class AddressIndex(Generic[T]):
     """Things by address text, several to an address (host network Pods, overlapping slices).
 
-    An address with one thing, nearly every one, costs one dict entry and nothing else.
+    An address with one thing, nearly every one, costs one entry and nothing else.
     """
 
     __slots__ = ("_by_address",)
 
     def __init__(self) -> None:
-        self._by_address: dict[str, T | tuple[T, ...]] = {}
+        self._by_address: Sharded[str, T | tuple[T, ...]] = Sharded()
 
     def add(self, addresses: Iterable[str], thing: T) -> None:
         """File `thing` under each of `addresses`, which are distinct."""
@@ -51,7 +52,7 @@ class AddressIndex(Generic[T]):
 
     def first(self, address: str) -> T | None:
         """Return the thing at `address` whose key sorts first, or None."""
-        there = self._by_address.get(address)
+        there: T | tuple[T, ...] | None = self._by_address.get(address)
         return there[0] if isinstance(there, tuple) else there
 
     def all(self, address: str) -> tuple[T, ...]:

@@ -6,12 +6,14 @@ Refuses to know who adds and removes objects, and who wants to hear of it.
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Any, TypeAlias
 
 from k8sdns.cluster.index import AddressIndex, endpoint_addresses, label_of, virtual_addresses
 from k8sdns.cluster.model import KINDS, EndpointSlice, Key, Namespace, Pod, Service, Thing
+from k8sdns.cluster.sharded import Sharded
 
-Table: TypeAlias = dict[Key, Any]
+Table: TypeAlias = MutableMapping[Key, Any]
 
 _NO_SERVICES: dict[bytes, Service] = {}
 
@@ -25,8 +27,8 @@ class Lookups:
     """
 
     def __init__(self) -> None:
-        self._tables: dict[str, Table] = {kind: {} for kind in KINDS}
-        self.services: dict[Key, Service] = self._tables["services"]
+        self._tables: dict[str, Table] = {kind: Sharded() for kind in KINDS}
+        self.services: MutableMapping[Key, Service] = self._tables["services"]
         self.namespaces: dict[str, Namespace] = {}
         self.services_in: dict[bytes, dict[bytes, Service]] = {}
         self.namespace_at: dict[bytes, Namespace] = {}

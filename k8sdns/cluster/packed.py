@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from k8sdns.cluster.model import Key, Thing
+from k8sdns.cluster.sharded import Sharded
 
 _encode: Final[Callable[[Thing], bytes]] = msgspec.msgpack.Encoder().encode
 _decode: Final[Callable[[bytes], Thing]] = msgspec.msgpack.Decoder(Thing).decode
@@ -23,7 +24,7 @@ class Packed(MutableMapping[Key, Thing]):
     __slots__ = ("_octets",)
 
     def __init__(self) -> None:
-        self._octets: dict[Key, bytes] = {}
+        self._octets: Sharded[Key, bytes] = Sharded()
 
     def __getitem__(self, key: Key) -> Thing:
         return _decode(self._octets[key])
