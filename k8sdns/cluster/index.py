@@ -79,7 +79,7 @@ def label_of(name: str) -> bytes | None:
 
 def endpoint_addresses(piece: EndpointSlice) -> set[str]:
     """Return the distinct addresses of a slice's endpoints."""
-    return {address for endpoint in piece.endpoints for address in endpoint.addresses}
+    return {endpoint.address for endpoint in piece.endpoints}
 
 
 def virtual_addresses(service: Service) -> set[str]:

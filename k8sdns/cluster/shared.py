@@ -50,7 +50,7 @@ def shared(thing: Thing) -> Thing:
 
 def _shared_endpoint(endpoint: Endpoint) -> Endpoint:
     return Endpoint(
-        endpoint.addresses,
+        endpoint.address,
         endpoint.hostname,
         endpoint.target,
         intern(endpoint.node),

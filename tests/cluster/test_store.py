@@ -46,7 +46,7 @@ def piece(name: str = "web-a", ip: str = "10.244.0.1", **changes: Any) -> Endpoi
         "service": "web",
         "resource_version": "1",
         "ports": HTTP,
-        "endpoints": (Endpoint((ip,), "", "", "", ""),),
+        "endpoints": (Endpoint(ip, "", "", "", ""),),
         "triggered_at": None,
     }
     return EndpointSlice(**(fields | changes))
@@ -271,7 +271,7 @@ services = st.builds(
 )
 endpoints = st.builds(
     Endpoint,
-    addresses=st.lists(ips, max_size=2).map(tuple),
+    address=ips,
     hostname=names,
     target=names,
     node=st.just(""),

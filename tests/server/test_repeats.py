@@ -292,7 +292,7 @@ changes = st.one_of(
         lambda n, s, ips: (
             "up",
             EndpointSlice(
-                n, f"{s}-1", s, "1", PORTS, tuple(Endpoint((i,), "", "", "", "") for i in ips), None
+                n, f"{s}-1", s, "1", PORTS, tuple(Endpoint(i, "", "", "", "") for i in ips), None
             ),
         ),
         st.sampled_from(NAMESPACES),
