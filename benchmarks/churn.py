@@ -86,7 +86,8 @@ class Run:
 
     def whole(self) -> None:
         """Churn and check until the time is over, with full tables from the beginning."""
-        self.server.fill()
+        self.server.fill(self.options.fill)
+        self.began = time.monotonic()
         print(json.dumps({"filled": self.server.tables()}), flush=True)
         names = [(row[0], row[1]) for row in self.api.do("truth")["rows"]]
         while self.minutes < self.options.minutes:
@@ -195,6 +196,7 @@ def main() -> int:
     parser.add_argument("--fault-every", type=float, default=10, help="seconds, on average")
     parser.add_argument("--rate", type=float, default=50, help="changes a second")
     parser.add_argument("--services", type=int, default=400)
+    parser.add_argument("--fill", type=int, default=20_000, help="names asked for first, twice")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", help="these kinds only, separated by commas")
     parser.add_argument("--no-heal", action="store_true", help="do not wait for the audit")

@@ -25,7 +25,6 @@ import dns.rdatatype
 import processes
 
 HERE = Path(__file__).parent
-FILLED_WITH = 20_000  # names, asked twice each: more than any table of replies holds
 # The transfer has a block of its own: in one with `transfer` no reply is ever given again, and
 # most clusters have none.
 COREFILE = """\
@@ -86,9 +85,9 @@ class Server:
             return dns.rcode.to_text(reply.rcode()), sorted(found)
         return "no answer", []
 
-    def fill(self) -> None:
-        """Ask for so many names that every table which grows with questions is full."""
-        for number in range(FILLED_WITH):
+    def fill(self, names: int) -> None:
+        """Ask for so many names twice: tables that grow with questions are full after 20,000."""
+        for number in range(names):
             for _ in range(2):
                 self.ask(f"nobody-{number}.n1.svc.cluster.local", "A")
 
