@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 
 from k8sdns.corefile.settings import Directive
 from k8sdns.errors import ConfigurationError
@@ -17,8 +19,13 @@ from k8sdns.errors import ConfigurationError
 GROUP = "k8sdns.directives"
 
 
-def discovered() -> dict[str, Directive]:
-    """Return every directive by its word; raises ConfigurationError for a broken package."""
+@cache
+def discovered() -> Mapping[str, Directive]:
+    """Return every directive by its word; raises ConfigurationError for a broken package.
+
+    A process looks once: every folder of ``sys.path`` is read, in which time no question would be
+    answered, and a module that was imported is not imported again anyway.
+    """
     found: dict[str, Directive] = {}
     for directive, origin in [*_ours(), *_others()]:
         if directive.word in found:
@@ -27,7 +34,7 @@ def discovered() -> dict[str, Directive]:
                 "uninstall one of the packages"
             )
         found[directive.word] = directive
-    return found
+    return MappingProxyType(found)
 
 
 def _ours() -> Iterator[tuple[Directive, str]]:

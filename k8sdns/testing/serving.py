@@ -217,7 +217,7 @@ def serve(
 
 
 def _planned(corefile: str, directives: Iterable[Directive], folder: str) -> Plan:
-    known = words.discovered() | {directive.word: directive for directive in directives}
+    known = {**words.discovered(), **{each.word: each for each in directives}}
     source = CorefileText(corefile, "Corefile", None)
     return plans.plan(source, known, default_port=53, environ={}, folder=folder)
 
