@@ -11,9 +11,10 @@ from typing import Any, TypeAlias
 
 from k8sdns.cluster.index import AddressIndex, endpoint_addresses, label_of, virtual_addresses
 from k8sdns.cluster.model import KINDS, EndpointSlice, Key, Namespace, Pod, Service, Thing
+from k8sdns.cluster.packed import Packed
 from k8sdns.cluster.sharded import Sharded
 
-Table: TypeAlias = MutableMapping[Key, Any]
+Table: TypeAlias = Sharded[Key, Any] | Packed
 
 _NO_SERVICES: dict[bytes, Service] = {}
 
@@ -28,7 +29,7 @@ class Lookups:
 
     def __init__(self) -> None:
         self._tables: dict[str, Table] = {kind: Sharded() for kind in KINDS}
-        self.services: MutableMapping[Key, Service] = self._tables["services"]
+        self.services: MutableMapping[Key, Any] = self._tables["services"]
         self.namespaces: dict[str, Namespace] = {}
         self.services_in: dict[bytes, dict[bytes, Service]] = {}
         self.namespace_at: dict[bytes, Namespace] = {}

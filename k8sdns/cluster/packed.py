@@ -26,6 +26,11 @@ class Packed(MutableMapping[Key, Thing]):
     def __init__(self) -> None:
         self._octets: Sharded[Key, bytes] = Sharded()
 
+    @property
+    def parts(self) -> tuple[dict[Key, bytes], ...]:
+        """The dicts that the octets are in (see `Sharded`)."""
+        return self._octets.parts
+
     def __getitem__(self, key: Key) -> Thing:
         return _decode(self._octets[key])
 

@@ -18,6 +18,11 @@ PARTS: Final = 64  # a power of two
 _MASK: Final = PARTS - 1
 
 
+def part_of(key: Hashable) -> int:
+    """Return the number of the dict that `key` belongs into."""
+    return hash(key) & _MASK
+
+
 class Sharded(MutableMapping[K, V]):
     """Behaves as a dict does, but that its order is no order of insertion."""
 

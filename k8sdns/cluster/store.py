@@ -27,6 +27,7 @@ from k8sdns.cluster.model import (
     kind_of,
 )
 from k8sdns.cluster.serial import Serial
+from k8sdns.cluster.unseen import Unseen
 from k8sdns.interfaces import ISink
 
 Changed: TypeAlias = Callable[[str, str, str], None]
@@ -44,7 +45,7 @@ class Store(Lookups):
         super().__init__()
         self._serial = Serial(clock)
         self._external_serial = Serial(clock)
-        self._unseen: dict[str, set[Key]] = {}
+        self._unseen: dict[str, Unseen] = {}
         self.synced: set[str] = set()
         self.recalled_at: float | None = None
         self._stale: set[str] = set()
@@ -159,7 +160,7 @@ class Store(Lookups):
 
     def listing(self, kind: str) -> None:
         """A full listing begins: mark all that is known of `kind`."""
-        self._unseen[kind] = set(self._tables[kind])
+        self._unseen[kind] = Unseen(self._tables[kind])
 
     def listed(self, kind: str) -> None:
         """The listing is whole: sweep what it did not name. `kind` is synced from now on."""
