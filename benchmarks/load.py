@@ -105,10 +105,12 @@ def dnsperf(
     clients: int = 200,
     outstanding: int = 200,
     latencies: bool = False,
+    buffer_kib: int | None = None,
 ) -> Spent:
     """Ask (host, port, pid) for `seconds`, flat out or at `rate` a second.
 
-    `clients` is the number of sockets, `outstanding` of queries that wait at a time.
+    `clients` is the number of sockets, `outstanding` of queries that wait at a time, `buffer_kib`
+    what each socket has room for (dnsperf's own choice is 32).
     """
     host, port, pid = server
     command = ["dnsperf", "-s", host, "-p", str(port), "-d", str(queries), "-m", mode, "-W"]
@@ -117,6 +119,8 @@ def dnsperf(
         command += ["-Q", str(rate)]
     if latencies:
         command += ["-v"]
+    if buffer_kib:
+        command += ["-b", str(buffer_kib)]
     output, cpu, steal = measured(command, pid, seconds)
     found = re.search(r"Queries completed:\s+(\d+)", output)
     lost = re.search(r"Queries lost:\s+(\d+)", output)
