@@ -26,8 +26,8 @@ QUERIES = [f"s{n}.n{n % 500}.svc.cluster.local A" for n in range(0, 10_000, 7)]
 QUERIES += [f"s{n}.n{n % 500}.svc.cluster.local.n1.svc.cluster.local A" for n in range(500)]
 CLIENTS = 20
 OUTSTANDING = 8_000
-"""After a pause of its own dnsperf sends all that it should have sent meanwhile at once: no more than
-the server's socket has room for, or the loss would be dnsperf's."""
+"""After a pause of its own dnsperf sends all at once that it should have sent meanwhile: no more
+than the server's socket has room for, or the loss would be dnsperf's."""
 SECONDS = 10.0
 FLOODS = 3
 BUFFER_KIB = 4096  # dnsperf's own sockets: its 32 KiB overflow after a pause of milliseconds

@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from k8sdns import names
 from k8sdns.authorities.kubernetes import KubernetesAuthority
-from k8sdns.cluster.access import AccessError
+from k8sdns.cluster.access import AccessError, ClusterAccess
 from k8sdns.cluster.audit import Audit
 from k8sdns.cluster.cluster import Cluster
 from k8sdns.cluster.feed import Relay
@@ -47,7 +48,10 @@ from k8sdns.corefile.values import convert
 from k8sdns.errors import ConfigurationError
 from k8sdns.interfaces import IGate
 from k8sdns.server import sockets
+from k8sdns.server.dependence import HOSTS, RESOLV_CONF, asks_only_us, is_looked_up_here
 from k8sdns.server.draft import FEEDER, WORKER, BlockDraft, Context as Surroundings
+
+log = Logger()
 
 AUDIT_PERIOD = 600.0  # seconds
 SNAPSHOT_MAX_AGE = 86400.0  # seconds
@@ -277,6 +281,7 @@ def _live_source(settings: Settings, context: Surroundings) -> Callable[[Store],
             )
         except AccessError as error:
             raise ConfigurationError(f"plugin/kubernetes: {error}") from None
+        _judge_dependence(access, context)
         observe_programming(store, context.metrics)
         return LiveSource(
             access,
@@ -292,6 +297,30 @@ def _live_source(settings: Settings, context: Surroundings) -> Callable[[Store],
         )
 
     return make
+
+
+def _judge_dependence(access: ClusterAccess, context: Surroundings) -> None:
+    """Refuse an API server whose name only we could tell, and warn of plugins that may ask us."""
+    listeners = [
+        (host, address.port)
+        for block in context.plan.blocks
+        for address, host in block.places
+        if address.scheme == "dns"
+    ]
+    host = access.first_host()
+    if is_looked_up_here(host, listeners):
+        raise ConfigurationError(
+            f"plugin/kubernetes: {host} would be looked up at this very server, which is all that "
+            f"{RESOLV_CONF} names: write an address, put the name into {HOSTS}, or name another "
+            f"server in {RESOLV_CONF}"
+        )
+    if access.exec_plugin is not None and asks_only_us(listeners):
+        log.warn(
+            "plugin/kubernetes: names that {command} asks for are looked up at this very server,"
+            " which is all that {file} names",
+            command=access.exec_plugin.command,
+            file=RESOLV_CONF,
+        )
 
 
 def _source_key(settings: Settings) -> tuple[object, ...]:
