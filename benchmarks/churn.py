@@ -141,6 +141,8 @@ class Run:
         time.sleep(1)  # namespaces that are being deleted are gone after half of it
         rows = self.api.do("truth")["rows"]
         waited, differing = self._agree(rows, AGREE_WITHIN)
+        if not differing:
+            self.api.do("settled")
         transfer = self.server.transferred() ^ churntruth.transferred(rows)
         self._sample()
         point = {

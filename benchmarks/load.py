@@ -37,6 +37,7 @@ class Spent:
     steal: float  # share of the machine's CPU time that the hypervisor gave away
     rcodes: dict[str, int] = field(default_factory=dict)
     latencies: dict[str, float] = field(default_factory=dict)  # microseconds by percentile
+    longest_seconds: float = 0.0  # that anyone waited for a reply
 
     @property
     def per_cpu_second(self) -> float:
@@ -125,6 +126,7 @@ def dnsperf(
     found = re.search(r"Queries completed:\s+(\d+)", output)
     lost = re.search(r"Queries lost:\s+(\d+)", output)
     ran = re.search(r"Run time \(s\):\s+([\d.]+)", output)
+    longest = re.search(r"Average Latency.*max ([\d.]+)\)", output)
     if not found or not lost or not ran:
         raise SystemExit(f"dnsperf said nothing of queries:\n{output[-2000:]}")
     return Spent(
@@ -136,6 +138,7 @@ def dnsperf(
         steal=steal,
         rcodes=_rcodes(output),
         latencies=_percentiles(output) if latencies else {},
+        longest_seconds=float(longest[1]) if longest else 0.0,
     )
 
 

@@ -25,9 +25,10 @@ from load import Spent
 QUERIES = [f"s{n}.n{n % 500}.svc.cluster.local A" for n in range(0, 10_000, 7)]
 QUERIES += [f"s{n}.n{n % 500}.svc.cluster.local.n1.svc.cluster.local A" for n in range(500)]
 CLIENTS = 20
-OUTSTANDING = 8_000
+OUTSTANDING = 7_000
 """After a pause of its own dnsperf sends all at once that it should have sent meanwhile: no more
-than the server's socket has room for, or the loss would be dnsperf's."""
+than the server's socket surely has room for, which is 10,000 datagrams, a quarter of which may be
+charged for what was read already. So a pause of the server may show as a long wait, not a loss."""
 SECONDS = 10.0
 FLOODS = 3
 BUFFER_KIB = 4096  # dnsperf's own sockets: its 32 KiB overflow after a pause of milliseconds
@@ -44,9 +45,9 @@ def phases(api: Api, events: int) -> Iterator[str]:
             yield f"half of the peak is {rate} queries a second; {_buffer(started)}"
             yield (
                 "| | asked | a second | lost | dropped at its socket | at any socket"
-                " | CPU-s | waited for the CPU, s |"
+                " | longest wait, ms | CPU-s | waited for the CPU, s |"
             )
-            yield "|---|--:|--:|--:|--:|--:|--:|--:|"
+            yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
             for name, disturb in _disturbances(api, started, events).items():
                 yield _phase(name, started, queries, rate, disturb)
         with server([f"endpoint {api.url}", *OPTIONS]) as started:
@@ -97,7 +98,7 @@ def _phase(
     waited = processes.waited_seconds(started.pid) - waited
     return (
         f"| {name} | {asked:,} | {asked / found.seconds:,.0f} | {found.lost} | {drops} | {machine}"
-        f" | {found.cpu_seconds:.1f} | {waited:.1f} |"
+        f" | {found.longest_seconds * 1000:.0f} | {found.cpu_seconds:.1f} | {waited:.1f} |"
     )
 
 
