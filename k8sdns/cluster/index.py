@@ -30,8 +30,9 @@ class AddressIndex(Generic[T]):
 
     def add(self, addresses: Iterable[str], thing: T) -> None:
         """File `thing` under each of `addresses`, which are distinct."""
-        known = self._by_address
+        part = self._by_address.part
         for address in addresses:
+            known = part(address)
             there: T | tuple[T, ...] | None = known.get(address)
             if there is None:
                 known[address] = thing
@@ -40,8 +41,9 @@ class AddressIndex(Generic[T]):
 
     def discard(self, addresses: Iterable[str], thing: T) -> None:
         """Take `thing`, found by its key, from under each of `addresses`."""
-        known = self._by_address
+        part = self._by_address.part
         for address in addresses:
+            known = part(address)
             left = tuple(t for t in _several(known.get(address)) if key_of(t) != key_of(thing))
             if len(left) > 1:
                 known[address] = left

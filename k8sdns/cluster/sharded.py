@@ -49,6 +49,10 @@ class Sharded(MutableMapping[K, V]):
     def __len__(self) -> int:
         return sum(map(len, self.parts))
 
+    def part(self, key: K) -> dict[K, V]:
+        """Return the dict that `key` belongs into, for who does several things with it."""
+        return self.parts[hash(key) & _MASK]
+
     def get(self, key: K, default: Any = None) -> Any:
         """Return what is kept under `key`."""
         return self.parts[hash(key) & _MASK].get(key, default)

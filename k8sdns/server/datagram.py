@@ -30,7 +30,7 @@ else:
 
 log = Logger()
 
-BATCH = 64  # datagrams between two looks at the clock
+BATCH = 32  # datagrams between two looks at the clock
 SHARE = 0.003
 """Seconds of a wake-up after which other descriptors have their turn, however many queries wait.
 
