@@ -30,6 +30,9 @@ from k8sdns.cluster.reflection import (
 )
 from k8sdns.cluster.reflector import Reflector
 from k8sdns.cluster.statuses import Status
+from k8sdns.collecting import Gatherings
+
+_gatherings = Gatherings()
 
 MAX_COMPLAINTS = 10
 """Unreadable objects that are logged one by one; the count goes on."""
@@ -255,6 +258,7 @@ class _Talk:
         self._watch.heard()
         if self._reader is not None:
             self._reader.received(octets)
+            _gatherings.read(len(octets))
 
     def ended(self, why: str) -> None:
         if self._reader is not None:
