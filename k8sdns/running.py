@@ -176,6 +176,7 @@ class Running:
         for server, _factory in old.servers.values():
             for _ in server.telling_observers():
                 await self._a_turn()
+            server.forget_replies()
         end = self._reactor.seconds() + RETIRE_SECONDS
         while old.waiting and self._reactor.seconds() < end:
             await deferLater(self._reactor, 0.05, lambda: None)

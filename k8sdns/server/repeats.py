@@ -165,6 +165,14 @@ class Repeater:
             if number % TOLD_A_STEP == 0:
                 yield
 
+    def forget(self) -> None:
+        """Drop what is remembered, of which the observers have been told: the server is over.
+
+        Its objects hold one another, and the collector comes by only after many reloads.
+        """
+        self._replies.clear()
+        self._seen_once.clear()
+
     @property
     def served(self) -> int:
         """How many queries were answered here without asking the server."""
