@@ -85,7 +85,10 @@ class Run:
         return (time.monotonic() - self.began) / 60
 
     def whole(self) -> None:
-        """Churn and check until the time is over."""
+        """Churn and check until the time is over, with full tables from the beginning."""
+        self.server.fill(self.options.fill)
+        self.began = time.monotonic()
+        print(json.dumps({"filled": self.server.tables()}), flush=True)
         names = [(row[0], row[1]) for row in self.api.do("truth")["rows"]]
         while self.minutes < self.options.minutes:
             self._churn(names)
@@ -138,6 +141,8 @@ class Run:
         time.sleep(1)  # namespaces that are being deleted are gone after half of it
         rows = self.api.do("truth")["rows"]
         waited, differing = self._agree(rows, AGREE_WITHIN)
+        if not differing:
+            self.api.do("settled")
         transfer = self.server.transferred() ^ churntruth.transferred(rows)
         self._sample()
         point = {
@@ -147,6 +152,7 @@ class Run:
             "transfer_differences": len(transfer),
             "agreed_after_s": round(waited, 2),
             "rss_kib": processes.rss_mib(self.server.process.pid) * 1024,
+            "tables": self.server.tables(),
             **self.server.figures(),
         }
         self.checkpoints.append(point)
@@ -192,6 +198,7 @@ def main() -> int:
     parser.add_argument("--fault-every", type=float, default=10, help="seconds, on average")
     parser.add_argument("--rate", type=float, default=50, help="changes a second")
     parser.add_argument("--services", type=int, default=400)
+    parser.add_argument("--fill", type=int, default=20_000, help="names asked for first, twice")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", help="these kinds only, separated by commas")
     parser.add_argument("--no-heal", action="store_true", help="do not wait for the audit")

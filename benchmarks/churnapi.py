@@ -5,6 +5,7 @@ Commands are JSON, one a line, on standard input, each answered by one line of J
     {"do": "fault", "kind": "..."}  -> {"did": true|false}
     {"do": "calm"}                  -> {}                  (every fault that is left is taken back)
     {"do": "truth"}                 -> {"rows": [...]}     (see `churntruth`)
+    {"do": "settled"}               -> {}                  (k8sdns answers as it should)
     {"do": "silence"}               -> {}                  (open watches say nothing any more)
     {"do": "counts"}                -> what was changed and what was asked so far
 All that happens by chance is drawn from one seed.
@@ -49,6 +50,7 @@ class Cluster:
         self.changes: Counter[str] = Counter()
         self._watches_lost: list[Any] | None = None
         self._good: dict[tuple[str, str], Object] = {}
+        self._seen: dict[tuple[str, str], Object] = {}
         for number in range(NAMESPACES):
             self._namespace(number)
         for number in range(services):
@@ -148,22 +150,35 @@ class Cluster:
         if lost is None:
             return False
         anew = [each for each in self.server.open_watches() if each not in lost]
-        if len(anew) >= WATCHED:
+        if len({each.stream.shelf.resource.plural for each in anew}) >= WATCHED:
             self._watches_lost = None
             for watch in anew:  # a server says so within a minute; nothing else gives it away
                 watch.stream.bookmark()
         return self._watches_lost is not None
 
-    def break_one(self) -> None:
-        """Let a Service become unreadable: what was known of it has to stay."""
+    def settled(self) -> None:
+        """Take note that k8sdns agrees: it has seen every Service as it is now."""
+        self._seen = {
+            (thing["metadata"]["namespace"], thing["metadata"]["name"]): thing
+            for thing in self.server.objects("Service")
+        }
+
+    def break_one(self) -> bool:
+        """Let a Service become unreadable: what was known of it has to stay.
+
+        Only one that was seen as it is: of what nobody could read in time nothing is known.
+        """
         number = self.services - 1 - self.draw.randrange(BROKEN)
         key = (f"n{number % NAMESPACES}", f"s{number}")
         found = self.server.get("Service", *key)
-        if found is not None and isinstance(found["spec"]["ports"], list):
+        if found is None or found != self._seen.get(key):
+            return False
+        if isinstance(found["spec"]["ports"], list):
             self._good[key] = found
             broken = found | {"spec": found["spec"] | {"ports": "none of your business"}}
             resource = self.server.catalogue.named("Service")
             self._do("Service made unreadable", self.server.storage.put, resource, broken)
+        return True
 
     def mend(self) -> None:
         """Let every Service be readable."""
@@ -232,6 +247,10 @@ class Commands(LineReceiver):
 
     def do_calm(self) -> None:
         self.faults.calm()
+        self.say()
+
+    def do_settled(self) -> None:
+        self.cluster.settled()
         self.say()
 
     def do_truth(self) -> None:

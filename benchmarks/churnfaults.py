@@ -21,6 +21,9 @@ class Faults:
 
     def do(self, kind: str) -> bool:
         """Let it happen; False where it cannot now."""
+        if self._cluster.is_waiting:
+            # What is restored has to be seen by every watch, or nobody could tell it from the lost.
+            return False
         did: object = getattr(self, "_" + kind)()
         return did is not False
 
@@ -108,8 +111,8 @@ class Faults:
         self._reactor.callLater(1, server.accept)
         return True
 
-    def _broken_object(self) -> None:
-        self._cluster.break_one()
+    def _broken_object(self) -> bool:
+        return self._cluster.break_one()
 
     def _mended_objects(self) -> None:
         self._cluster.mend()

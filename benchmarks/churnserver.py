@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -21,22 +24,31 @@ import dns.rcode
 import dns.rdatatype
 import processes
 
+HERE = Path(__file__).parent
+# The transfer has a block of its own: in one with `transfer` no reply is ever given again, and
+# most clusters have none.
 COREFILE = """\
-.:{port} {{
+(cluster) {{
     bind 127.0.0.1
     errors
-    prometheus 127.0.0.1:{metrics}
-    transfer {{
-        to 127.0.0.1
-    }}
     kubernetes cluster.local in-addr.arpa ip6.arpa {{
         endpoint {url}
         startup_timeout 30s
         audit 1m
     }}
+}}
+.:{port} {{
+    import cluster
+    prometheus 127.0.0.1:{metrics}
     cache 30
     reload
     loadbalance
+}}
+.:{transfers} {{
+    import cluster
+    transfer {{
+        to 127.0.0.1
+    }}
 }}
 """
 
@@ -44,11 +56,17 @@ COREFILE = """\
 class Server:
     """k8sdns: its process, and what it says."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, metrics: int) -> None:
-        self.process, self.port, self._metrics = process, port, metrics
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        ports: dict[str, int],
+        tables: Path,
+    ) -> None:
+        self.process, self.port, self._ports = process, ports["port"], ports
+        self._tables = tables
         self.said: Counter[str] = Counter()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.connect(("127.0.0.1", port))
+        self._socket.connect(("127.0.0.1", self.port))
         self._socket.settimeout(1.0)
 
     def ask(self, name: str, qtype: str) -> tuple[str, list[str]]:
@@ -67,6 +85,21 @@ class Server:
             return dns.rcode.to_text(reply.rcode()), sorted(found)
         return "no answer", []
 
+    def fill(self, names: int) -> None:
+        """Ask for so many names twice: tables that grow with questions are full after 20,000."""
+        for number in range(names):
+            for _ in range(2):
+                self.ask(f"nobody-{number}.n1.svc.cluster.local", "A")
+
+    def tables(self) -> dict[str, int]:
+        """Return how full its tables are (see `tableserver`)."""
+        self._tables.unlink(missing_ok=True)
+        self.process.send_signal(signal.SIGUSR2)
+        while not self._tables.exists():
+            time.sleep(0.02)
+        sizes: dict[str, int] = json.loads(self._tables.read_text())
+        return sizes
+
     def glance(self, name: str, qtype: str) -> None:
         """Ask, and count what was said."""
         self.said[self.ask(name, qtype)[0]] += 1
@@ -79,7 +112,8 @@ class Server:
     def transferred(self) -> set[tuple[str, str]]:
         """Return the (name, address) pairs of the Services in a transfer of the zone."""
         found = set()
-        parts = dns.query.xfr("127.0.0.1", churntruth.ZONE, port=self.port, relativize=False)
+        port = self._ports["transfers"]
+        parts = dns.query.xfr("127.0.0.1", churntruth.ZONE, port=port, relativize=False)
         for message in parts:
             for rrset in message.answer:
                 name = rrset.name.to_text()
@@ -89,7 +123,7 @@ class Server:
 
     def figures(self) -> dict[str, float]:
         """Return what the metrics say: drift in all, and the greatest lag."""
-        url = f"http://127.0.0.1:{self._metrics}/metrics"
+        url = f"http://127.0.0.1:{self._ports['metrics']}/metrics"
         with urllib.request.urlopen(url, timeout=10) as page:
             text = page.read().decode()
         values = {
@@ -105,12 +139,13 @@ class Server:
 @contextlib.contextmanager
 def started(folder: Path, url: str) -> Iterator[Server]:
     """Run k8sdns."""
-    port, metrics = processes.free_port(), processes.free_port()
+    ports = {name: processes.free_port() for name in ("port", "metrics", "transfers")}
     corefile = folder / "Corefile"
-    corefile.write_text(COREFILE.format(port=port, metrics=metrics, url=url))
-    command = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
-    command += ["-n", "--pidfile=", "k8sdns", "--corefile", str(corefile)]
+    corefile.write_text(COREFILE.format(url=url, **ports))
+    tables = folder / "tables.json"
+    command = [sys.executable, str(HERE / "tableserver.py"), str(tables), "-n"]
+    command += ["--pidfile=", "k8sdns", "--corefile", str(corefile)]
     everywhere = set(processes.CPUS)
     with processes.running(command, folder, everywhere) as process:
-        processes.wait_for(process, folder, port, "s1.n1.svc.cluster.local")
-        yield Server(process, port, metrics)
+        processes.wait_for(process, folder, ports["port"], "s1.n1.svc.cluster.local")
+        yield Server(process, ports, tables)

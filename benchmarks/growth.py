@@ -13,7 +13,7 @@ import statistics
 import time
 from typing import NamedTuple
 
-from cluster import Api, Server, server
+from clusterserver import Api, Server, server
 
 ENVELOPE = {"namespaces": 5_000, "services": 10_000, "slices": 20_000, "pods": 150_000}
 QUARTERS = (1, 2, 3, 4)

@@ -164,7 +164,7 @@ def updates() -> Callable[[], None]:
             "web",
             str(n),
             ports,
-            (Endpoint((f"10.0.0.{n}",), "", "", "", ""),),
+            (Endpoint(f"10.0.0.{n}", "", "", "", ""),),
             None,
         )
         for n in (1, 2)

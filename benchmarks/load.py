@@ -40,6 +40,7 @@ class Spent:
     steal: float  # share of the machine's CPU time that the hypervisor gave away
     rcodes: dict[str, int] = field(default_factory=dict)
     latencies: dict[str, float] = field(default_factory=dict)  # microseconds by percentile
+    longest_seconds: float = 0.0  # that anyone waited for a reply
 
     @property
     def per_cpu_second(self) -> float:
@@ -108,10 +109,12 @@ def dnsperf(
     clients: int = 200,
     outstanding: int = 200,
     latencies: bool = False,
+    buffer_kib: int | None = None,
 ) -> Spent:
     """Ask (host, port, pid) for `seconds`, flat out or at `rate` a second.
 
-    `clients` is the number of sockets, `outstanding` of queries that wait at a time.
+    `clients` is the number of sockets, `outstanding` of queries that wait at a time, `buffer_kib`
+    what each socket has room for (dnsperf's own choice is 32).
     """
     host, port, pid = server
     command = ["dnsperf", "-s", host, "-p", str(port), "-d", str(queries), "-m", mode, "-W"]
@@ -120,10 +123,13 @@ def dnsperf(
         command += ["-Q", str(rate)]
     if latencies:
         command += ["-v"]
+    if buffer_kib:
+        command += ["-b", str(buffer_kib)]
     output, cpu, steal = measured(command, pid, seconds)
     found = re.search(r"Queries completed:\s+(\d+)", output)
     lost = re.search(r"Queries lost:\s+(\d+)", output)
     ran = re.search(r"Run time \(s\):\s+([\d.]+)", output)
+    longest = re.search(r"Average Latency.*max ([\d.]+)\)", output)
     if not found or not lost or not ran:
         raise SystemExit(f"dnsperf said nothing of queries:\n{output[-2000:]}")
     return Spent(
@@ -135,6 +141,7 @@ def dnsperf(
         steal=steal,
         rcodes=_rcodes(output),
         latencies=_percentiles(output) if latencies else {},
+        longest_seconds=float(longest[1]) if longest else 0.0,
     )
 
 

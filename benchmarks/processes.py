@@ -43,6 +43,11 @@ def cpu_seconds(pid: int) -> float:
     return spent / 1e9
 
 
+def waited_seconds(pid: int) -> float:
+    """Return how long a process was ready to run and did not, since others had its CPU."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def rss_mib(pid: int) -> float:
     """Return the resident memory of a process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

@@ -254,6 +254,13 @@ class ISink(Interface):
     def listing(kind: str) -> None:
         """A full listing of `kind` begins: mark what is known."""
 
+    def sweep(kind: str) -> bool:
+        """Forget some of what a complete listing did not name; tell whether more of it is left.
+
+        For sources that have a clock: `listed` sweeps the rest at once, which for tens of
+        thousands of objects takes so long that questions wait.
+        """
+
     def listed(kind: str) -> None:
         """The listing is complete: sweep what it did not name; `kind` is synced, and not stale.
 

@@ -173,14 +173,21 @@ class Running:
 
     async def _retire(self, old: Generation) -> None:
         for server, _factory in old.servers.values():
-            server.tell_observers()
             self._asked_before += server.asked
         self._retiring.append(old)
+        for server, _factory in old.servers.values():
+            for _ in server.telling_observers():
+                await self._a_turn()
+            server.forget_replies()
         end = self._reactor.seconds() + RETIRE_SECONDS
         while old.waiting and self._reactor.seconds() < end:
             await deferLater(self._reactor, 0.05, lambda: None)
         await self._stop_generation(old)
         self._retiring.remove(old)
+
+    def _a_turn(self) -> Deferred[None]:
+        """Let questions be answered before the next piece of work."""
+        return deferLater(self._reactor, 0, lambda: None)
 
     def drain(self) -> Deferred[None]:
         """Tell the world that the end is near; questions are still answered."""

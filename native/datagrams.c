@@ -150,7 +150,7 @@ answer(Datagrams *self, PyObject *respond, PyObject *local, PyObject *later, Py_
 
 PyDoc_STRVAR(drain_doc,
 "drain($self, respond, local, later, /)\n--\n\n"
-"Answer what has arrived, at most `batch` datagrams.\n\n"
+"Answer what has arrived, at most `batch` datagrams; tell whether more may wait.\n\n"
 "`respond(message, sender, local)` returns octets, None for silence, or something to wait for,\n"
 "which `later(something, sender)` is given. What they raise is raised here, behind the datagram\n"
 "in question: call again for the rest.");
@@ -171,7 +171,7 @@ datagrams_drain(Datagrams *self, PyObject *const *args, Py_ssize_t count)
                                   &from.any, &size);
         if (octets < 0) {
             if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EBADF)
-                break;
+                Py_RETURN_FALSE;
             continue; /* an ICMP error of an earlier reply; it consumed nothing */
         }
         if (size > sizeof from || (from.any.sa_family != AF_INET && from.any.sa_family != AF_INET6))
@@ -179,7 +179,7 @@ datagrams_drain(Datagrams *self, PyObject *const *args, Py_ssize_t count)
         if (answer(self, args[0], args[1], args[2], octets, &from, size) < 0)
             return NULL;
     }
-    Py_RETURN_NONE;
+    Py_RETURN_TRUE;
 }
 
 static PyObject *

@@ -18,7 +18,7 @@ def test_answers_are_true_after_changes_and_faults(tmp_path):
     results = tmp_path / "results.json"
     command = [sys.executable, CHURN, "--minutes", "0.05", "--every", "4", "--services", "40",
                "--fault-every", "0.7", "--faults", "cut_watches,gone,end_watches,broken_object",
-               "--rate", "30", "--no-heal", "--json", results]  # fmt: skip
+               "--rate", "30", "--no-heal", "--fill", "100", "--json", results]  # fmt: skip
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     result = json.loads(results.read_text())

@@ -45,3 +45,14 @@ def test_what_reloads_left_is_freed_after_some_of_them():
     for _ in range(collecting.SWEPT_EVERY):
         collector.reloaded()
     assert alive() == 0
+
+
+def test_what_is_read_has_the_young_collected_now_and_then():
+    gc.set_threshold(0)
+    gatherings = collecting.Gatherings()
+    Node()
+    for _ in range(3):
+        gatherings.read(collecting.READ_BETWEEN // 4)
+    assert alive() == 1
+    gatherings.read(collecting.READ_BETWEEN // 4)
+    assert alive() == 0

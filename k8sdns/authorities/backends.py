@@ -122,8 +122,7 @@ class ServiceView:
             return ()
         if not self.service.is_headless:
             return self.service.cluster_ips
-        endpoints = (endpoint for piece in self._slices() for endpoint in piece.endpoints)
-        return [address for endpoint in endpoints for address in endpoint.addresses]
+        return [endpoint.address for piece in self._slices() for endpoint in piece.endpoints]
 
     def _virtual(self) -> Iterator[Backend]:
         for port in self.service.ports or _NO_PORTS:
@@ -133,12 +132,11 @@ class ServiceView:
     def _read_slices(self) -> Iterator[Backend]:
         for piece in self._slices():
             for endpoint in piece.endpoints:
-                for address in endpoint.addresses:
-                    label = endpoint_label(endpoint, address, pod_names=self._pod_names)
-                    if 0 < len(label) <= names.MAX_LABEL_OCTETS:
-                        owner = bytes((len(label),)) + label + self.owner
-                        for port in piece.ports or _NO_PORTS:
-                            yield _backend(owner, address, port, endpoint.zone)
+                label = endpoint_label(endpoint, pod_names=self._pod_names)
+                if 0 < len(label) <= names.MAX_LABEL_OCTETS:
+                    owner = bytes((len(label),)) + label + self.owner
+                    for port in piece.ports or _NO_PORTS:
+                        yield _backend(owner, endpoint.address, port, endpoint.zone)
 
     def _endpoints_by_label(self) -> dict[bytes, list[Backend]]:
         if self._by_endpoint is None:

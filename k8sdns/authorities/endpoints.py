@@ -13,8 +13,8 @@ from k8sdns.cluster.model import Endpoint
 MAX_LABEL_OCTETS = 63
 
 
-def endpoint_label(endpoint: Endpoint, address: str, *, pod_names: bool = False) -> bytes:
-    """Return the lower-case label of one address of an endpoint.
+def endpoint_label(endpoint: Endpoint, *, pod_names: bool = False) -> bytes:
+    """Return the lower-case label of an endpoint.
 
     Its hostname (Kubernetes DNS specification §2.4.1), else with `pod_names` its pod's name, else
     its dashed address; an IPv6 address that ends in ``::`` gets a final 0, since no host name
@@ -25,7 +25,7 @@ def endpoint_label(endpoint: Endpoint, address: str, *, pod_names: bool = False)
     elif pod_names and 0 < len(endpoint.target) <= MAX_LABEL_OCTETS:
         name = endpoint.target
     else:
-        name = dashed(address)
+        name = dashed(endpoint.address)
     return name.lower().encode("utf-8")
 
 

@@ -45,7 +45,7 @@ def endpoint_owners(
     """Yield the names, as labels left of the zone, of the endpoints of a slice at `address`."""
     service = service_labels(piece.namespace, piece.service)
     for endpoint in piece.endpoints:
-        if service and address in endpoint.addresses:
-            label = endpoint_label(endpoint, address, pod_names=pod_names)
+        if service and address == endpoint.address:
+            label = endpoint_label(endpoint, pod_names=pod_names)
             if 0 < len(label) < 64:
                 yield bytes((len(label),)) + label + service

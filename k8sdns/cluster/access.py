@@ -7,6 +7,7 @@ Refuses to know where the values come from (credentials) and how they are used (
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from k8sdns.errors import ConfigurationError, K8sDNSError
 
@@ -97,6 +98,11 @@ class ClusterAccess:
     tls_server_name: str = ""
     insecure: bool = False
     proxy: Secret | None = None
+
+    def first_host(self) -> str:
+        """Return the host that connections are made to: the proxy's, or the API server's."""
+        url = self.proxy.reveal().decode() if self.proxy else self.server
+        return urlsplit(url).hostname or ""
 
 
 def require(condition: object, message: str) -> None:

@@ -209,5 +209,5 @@ def _of_one_family(store: Store, own: Any, address: str) -> list[Any]:
     return [
         each
         for each in store.slices_of(own.namespace, own.service)
-        if any((":" in a) == (":" in address) for e in each.endpoints[:1] for a in e.addresses[:1])
+        if any((":" in e.address) == (":" in address) for e in each.endpoints[:1])
     ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from k8sdns.cluster.model import EndpointSlice, Key, Service
+from k8sdns.cluster.sharded import Sharded
 
 
 class _Several(tuple[Key, ...]):
@@ -22,25 +23,27 @@ class _Several(tuple[Key, ...]):
 class AddressIndex:
     """Keys by address text, several to an address (host network Pods, overlapping slices).
 
-    An address with one key, nearly every one, costs one dict entry and nothing else.
+    An address with one key, nearly every one, costs one entry and nothing else.
     """
 
     __slots__ = ("_by_address",)
 
     def __init__(self) -> None:
-        self._by_address: dict[str, Key | _Several] = {}
+        self._by_address: Sharded[str, Key | _Several] = Sharded()
 
     def add(self, addresses: Iterable[str], key: Key) -> None:
         """File `key` under each of `addresses`, which are distinct."""
-        known = self._by_address
+        part = self._by_address.part
         for address in addresses:
+            known = part(address)
             there = known.get(address)
             known[address] = key if there is None else _Several(sorted((*_all(there), key)))
 
     def discard(self, addresses: Iterable[str], key: Key) -> None:
         """Take `key` from under each of `addresses`."""
-        known = self._by_address
+        part = self._by_address.part
         for address in addresses:
+            known = part(address)
             left = [each for each in _all(known.get(address)) if each != key]
             if len(left) > 1:
                 known[address] = _Several(left)
@@ -51,7 +54,7 @@ class AddressIndex:
 
     def first(self, address: str) -> Key | None:
         """Return the first key at `address`, or None."""
-        there = self._by_address.get(address)
+        there: Key | _Several | None = self._by_address.get(address)
         return there[0] if isinstance(there, _Several) else there
 
     def all(self, address: str) -> tuple[Key, ...]:
@@ -78,7 +81,7 @@ def label_of(name: str) -> bytes | None:
 
 def endpoint_addresses(piece: EndpointSlice) -> set[str]:
     """Return the distinct addresses of a slice's endpoints."""
-    return {address for endpoint in piece.endpoints for address in endpoint.addresses}
+    return {endpoint.address for endpoint in piece.endpoints}
 
 
 def virtual_addresses(service: Service) -> set[str]:

@@ -30,6 +30,9 @@ from k8sdns.cluster.reflection import (
 )
 from k8sdns.cluster.reflector import Reflector
 from k8sdns.cluster.statuses import Status
+from k8sdns.collecting import Gatherings
+
+_gatherings = Gatherings()
 
 MAX_COMPLAINTS = 10
 """Unreadable objects that are logged one by one; the count goes on."""
@@ -66,6 +69,7 @@ class KindWatch:
         self.selectors = selectors
         self._talk: _Talk | None = None
         self._timer: Any = None
+        self._sweeping: Any = None
         self._denied: set[str] = set()
 
     def start(self) -> None:
@@ -74,6 +78,7 @@ class KindWatch:
 
     def stop(self) -> None:
         """Drop the request and every timer; what the sink holds stays."""
+        self._cancel_sweep()
         self.perform(self.reflector.stopped())
 
     def lag(self) -> float | None:
@@ -88,7 +93,8 @@ class KindWatch:
     def is_watching(self) -> bool:
         """Tell whether changes are followed now: listed whole, and the watch was answered."""
         is_open = self._talk is not None and self._talk.is_open
-        return self.reflector.state is State.WATCHING and is_open and not self.is_lost
+        is_listed = self.reflector.state is State.WATCHING and self._sweeping is None
+        return is_listed and is_open and not self.is_lost
 
     def doubt(self) -> None:
         """List anew, in place, because a difference was found; nothing where a listing is due."""
@@ -111,11 +117,11 @@ class KindWatch:
             case Keep():
                 self._sink.seen(self.kind, action.namespace, action.name)
             case Begin():
+                self._cancel_sweep()
                 self.listings += 1
                 self._sink.listing(self.kind)
             case Finish():
-                self.finished += 1
-                self._sink.listed(self.kind)
+                self._sweep()
             case Request():
                 self._request(action)
             case Wait():
@@ -153,6 +159,20 @@ class KindWatch:
             self.perform(self.reflector.overdue())
 
     # -- what the reflector asks for ----------------------------------------------------------
+
+    def _sweep(self) -> None:
+        """Forget what the listing did not name, step by step: changes may come in between."""
+        self._sweeping = None
+        if self._sink.sweep(self.kind):
+            self._sweeping = self._client.reactor.callLater(0, self._sweep)
+        else:
+            self.finished += 1
+            self._sink.listed(self.kind)
+
+    def _cancel_sweep(self) -> None:
+        sweeping, self._sweeping = self._sweeping, None
+        if sweeping is not None:
+            sweeping.cancel()
 
     def _request(self, request: Request) -> None:
         self._drop()
@@ -208,8 +228,9 @@ class KindWatch:
     def _regain(self) -> None:
         self.is_lost = False
         self.log.info("{kind}: contact with the API server is back", kind=self.kind)
-        # No listing is under way: this sweeps nothing and says that nothing was missed.
-        self._sink.listed(self.kind)
+        if self._sweeping is None:
+            # No listing is under way: this sweeps nothing and says that nothing was missed.
+            self._sink.listed(self.kind)
 
 
 class _Talk:
@@ -237,6 +258,7 @@ class _Talk:
         self._watch.heard()
         if self._reader is not None:
             self._reader.received(octets)
+            _gatherings.read(len(octets))
 
     def ended(self, why: str) -> None:
         if self._reader is not None:

@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 from k8sdns.cluster.index import AddressIndex, endpoint_addresses, label_of, virtual_addresses
 from k8sdns.cluster.model import EndpointSlice, Key, Namespace, Pod, Service, Thing
 from k8sdns.cluster.packed import Packed
+from k8sdns.cluster.sharded import Sharded
 
-Table: TypeAlias = MutableMapping[Key, Any]
+Table: TypeAlias = Sharded[Key, Any] | Packed[Any]
 
 _NO_SERVICES: dict[bytes, Service] = {}
 
@@ -31,14 +32,16 @@ class Lookups:
     """
 
     def __init__(self) -> None:
-        self.services: dict[Key, Service] = {}
-        self._pods: dict[Key, Pod] = {}
         self._slices: Packed[EndpointSlice] = Packed(EndpointSlice)
+        self._pods: Sharded[Key, Pod] = Sharded()
+        self.services: MutableMapping[Key, Service]
+        services: Sharded[Key, Service] = Sharded()
+        self.services = services
         self._tables: dict[str, Table] = {
-            "services": self.services,
+            "services": services,
             "endpointslices": self._slices,
             "pods": self._pods,
-            "namespaces": {},
+            "namespaces": Sharded(),
         }
         self.namespaces: dict[str, Namespace] = {}
         self.services_in: dict[bytes, dict[bytes, Service]] = {}

@@ -53,9 +53,12 @@ class Service(msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field=
 
 
 class Endpoint(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One *ready* endpoint of a slice; `target` is the name of the Pod behind it, or empty."""
+    """One address of a *ready* endpoint; `target` is the name of the Pod behind it, or empty.
 
-    addresses: tuple[str, ...]
+    An endpoint of the API with several addresses, which hardly any has, is several of these.
+    """
+
+    address: str
     hostname: str
     target: str
     node: str

@@ -174,7 +174,12 @@ def slice_of(thing: SliceObject) -> EndpointSlice:
         service=_shared(meta.labels.service if meta.labels else None),
         resource_version=meta.resource_version or "",
         ports=ports_of(thing.ports),
-        endpoints=tuple(_endpoint(entry) for entry in entries if is_ready(entry)),
+        endpoints=tuple(
+            _endpoint(address, entry)
+            for entry in entries
+            if is_ready(entry)
+            for address in entry.addresses or ()
+        ),
         triggered_at=_unix_seconds(meta.annotations.triggered if meta.annotations else None),
     )
 
@@ -240,10 +245,10 @@ def is_ready(entry: EndpointEntry) -> bool:
     return entry.conditions is None or entry.conditions.ready is not False
 
 
-def _endpoint(entry: EndpointEntry) -> Endpoint:
+def _endpoint(address: str, entry: EndpointEntry) -> Endpoint:
     target = (entry.target_ref.name if entry.target_ref else None) or ""
     return Endpoint(
-        addresses=entry.addresses or (),
+        address=address,
         hostname=entry.hostname or "",
         # A longer name fits no label, so no record can ever be called by it (CoreDNS).
         target=target if len(target) <= _MAX_TARGET_LENGTH else "",

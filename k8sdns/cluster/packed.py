@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from k8sdns.cluster.model import Key
+from k8sdns.cluster.sharded import Sharded
 
 T = TypeVar("T")
 
@@ -24,8 +25,13 @@ class Packed(MutableMapping[Key, T], Generic[T]):
     __slots__ = ("_decode", "_octets")
 
     def __init__(self, type_: Any) -> None:
-        self._octets: dict[Key, bytes] = {}
+        self._octets: Sharded[Key, bytes] = Sharded()
         self._decode: Callable[[bytes], T] = msgspec.msgpack.Decoder(type_).decode
+
+    @property
+    def parts(self) -> tuple[dict[Key, bytes], ...]:
+        """The dicts that the octets are in (see `Sharded`)."""
+        return self._octets.parts
 
     def __getitem__(self, key: Key) -> T:
         return self._decode(self._octets[key])

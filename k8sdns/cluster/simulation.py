@@ -180,7 +180,7 @@ class Cluster:
         )
         node = self._place.nodes[0].name
         address = self._place.node_address(node, self._place.primary)
-        endpoints = (Endpoint((address,), "", "", "", ""),) if address else ()
+        endpoints = (Endpoint(address, "", "", "", ""),) if address else ()
         ports = (Port("https", 6443, "TCP"),)
         piece = EndpointSlice(*_API_KEY, "kubernetes", "", ports, endpoints, None)
         yield service, _API_LABELS

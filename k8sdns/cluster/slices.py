@@ -87,7 +87,7 @@ def _mirrored_endpoints(subset: Subset) -> dict[str, list[Endpoint]]:
     for address in subset.addresses or ():
         target = address.target_ref.name if address.target_ref else None
         endpoint = Endpoint(
-            (address.ip,), address.hostname or "", target or "", address.node_name or "", ""
+            address.ip, address.hostname or "", target or "", address.node_name or "", ""
         )
         by_family.setdefault(family_of(address.ip), []).append(endpoint)
     return by_family
@@ -111,7 +111,7 @@ def _endpoint(pod: RunningPod, service: Declared, family: str, zones: dict[str, 
     """Return a Pod as an endpoint: with its host name if this Service governs its subdomain."""
     named = pod.hostname if pod.subdomain == service.name else ""
     return Endpoint(
-        (pod.addresses[family],), named, pod.name, pod.node, zones.get(pod.node, "").lower()
+        pod.addresses[family], named, pod.name, pod.node, zones.get(pod.node, "").lower()
     )
 
 

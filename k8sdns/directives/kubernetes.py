@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from k8sdns import names
 from k8sdns.authorities.kubernetes import KubernetesAuthority
-from k8sdns.cluster.access import AccessError
+from k8sdns.cluster.access import AccessError, ClusterAccess
 from k8sdns.cluster.audit import Audit
 from k8sdns.cluster.cluster import Cluster
 from k8sdns.cluster.feed import Relay
@@ -48,11 +48,12 @@ from k8sdns.corefile.values import convert
 from k8sdns.errors import ConfigurationError
 from k8sdns.interfaces import IGate
 from k8sdns.server import sockets
+from k8sdns.server.dependence import HOSTS, RESOLV_CONF, asks_only_us, is_looked_up_here
 from k8sdns.server.draft import FEEDER, REHEARSAL, WORKER, BlockDraft, Context as Surroundings
 
-AUDIT_PERIOD = 600.0  # seconds
 log = Logger()
 
+AUDIT_PERIOD = 600.0  # seconds
 SNAPSHOT_MAX_AGE = 86400.0  # seconds
 
 _REVERSE = (names.from_text("in-addr.arpa"), names.from_text("ip6.arpa"))
@@ -286,6 +287,7 @@ def _live_source(
             )
         except AccessError as error:
             raise ConfigurationError(f"plugin/kubernetes: {error}") from None
+        _judge_dependence(access, context)
         observe_programming(store, context.metrics)
         return LiveSource(
             access,
@@ -307,6 +309,30 @@ def _needs_a_pod(settings: Settings) -> bool:
     """Tell whether only a pod's service account would help."""
     found = ("KUBERNETES_SERVICE_HOST", "KUBECONFIG")
     return not (settings.kubeconfig or settings.endpoint or any(map(os.environ.get, found)))
+
+
+def _judge_dependence(access: ClusterAccess, context: Surroundings) -> None:
+    """Refuse an API server whose name only we could tell, and warn of plugins that may ask us."""
+    listeners = [
+        (host, address.port)
+        for block in context.plan.blocks
+        for address, host in block.places
+        if address.scheme == "dns"
+    ]
+    host = access.first_host()
+    if is_looked_up_here(host, listeners):
+        raise ConfigurationError(
+            f"plugin/kubernetes: {host} would be looked up at this very server, which is all that "
+            f"{RESOLV_CONF} names: write an address, put the name into {HOSTS}, or name another "
+            f"server in {RESOLV_CONF}"
+        )
+    if access.exec_plugin is not None and asks_only_us(listeners):
+        log.warn(
+            "plugin/kubernetes: names that {command} asks for are looked up at this very server,"
+            " which is all that {file} names",
+            command=access.exec_plugin.command,
+            file=RESOLV_CONF,
+        )
 
 
 def _source_key(settings: Settings) -> tuple[object, ...]:

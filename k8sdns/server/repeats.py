@@ -168,6 +168,14 @@ class Repeater:
                 yield
         yield from self._denials.telling()
 
+    def forget(self) -> None:
+        """Drop what is remembered, of which the observers have been told: the server is over.
+
+        Its objects hold one another, and the collector comes by only after many reloads.
+        """
+        self._replies.clear()
+        self._seen_once.clear()
+
     @property
     def served(self) -> int:
         """How many queries were answered here without asking the server."""

@@ -105,6 +105,11 @@ class Server(DNSServerFactory):
         for repeater in self._repeaters:
             yield from repeater.telling()
 
+    def forget_replies(self) -> None:
+        """Remember no reply any longer; for a server that another one has taken the place of."""
+        for repeater in self._repeaters:
+            repeater.forget()
+
     def succeed(self, old: Server) -> None:
         """Go on with the connections of the server that answered here before."""
         self.streams.take_over(old.streams, self.respond_to_stream)

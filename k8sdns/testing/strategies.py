@@ -112,7 +112,7 @@ def slices() -> Strategy[EndpointSlice]:
     """EndpointSlices, up to three of a Service, with up to three ready endpoints."""
     endpoint = st.builds(
         Endpoint,
-        st.sampled_from(ADDRESSES).map(lambda address: (address,)),
+        st.sampled_from(ADDRESSES),
         st.sampled_from(HOSTNAMES),
         st.sampled_from(["", "pod-x"]),
         st.just(""),

@@ -28,7 +28,7 @@ def service(
 
 
 def endpoint(address, hostname="", zone=""):
-    return Endpoint((address,), hostname, "", "", zone)
+    return Endpoint(address, hostname, "", "", zone)
 
 
 def piece(name, service, *endpoints, namespace="shop", ports=(HTTP,)):

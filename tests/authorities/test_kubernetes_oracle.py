@@ -113,10 +113,10 @@ class Oracle:
         for piece in sorted(self.store.things("endpointslices"), key=lambda s: s.name):
             if (piece.namespace, piece.service) == (service.namespace, service.name):
                 for endpoint in piece.endpoints:
-                    for address in endpoint.addresses:
-                        label = self._label(endpoint, address)
-                        for port in piece.ports:
-                            rows.append((label, address, port.port, f"{label}.{own}", port))
+                    address = endpoint.address
+                    label = self._label(endpoint, address)
+                    for port in piece.ports:
+                        rows.append((label, address, port.port, f"{label}.{own}", port))
         return rows
 
     def _label(self, endpoint, address):

@@ -33,7 +33,7 @@ def cluster(synced=True):
     store.upsert(Service("shop", "web", "1", "ClusterIP", ("10.96.0.1", "fd00::1"), "", port, ()))
     store.upsert(Service("shop", "db", "1", "ClusterIP", ("None",), "", port, ()))
     store.upsert(Service("shop", "ext", "1", "ExternalName", (), "www.example.com", (), ()))
-    ready = Endpoint(("10.1.0.1",), "db-0", "", "", "")
+    ready = Endpoint("10.1.0.1", "db-0", "", "", "")
     store.upsert(EndpointSlice("shop", "db-x", "db", "1", port, (ready,), None))
     for kind in KINDS if synced else ():
         store.listed(kind)

@@ -171,9 +171,9 @@ def test_after_stop_nothing_is_asked():
 
 def test_the_pause_grows_with_the_replicas_behind_our_own_service():
     store = Store()
-    endpoints = tuple(Endpoint((f"10.1.0.{n}",), "", "", "", "") for n in range(3))
+    endpoints = tuple(Endpoint(f"10.1.0.{n}", "", "", "", "") for n in range(3))
     store.upsert(EndpointSlice("kube-system", "a", "kube-dns", "1", (), endpoints, None))
-    six = tuple(Endpoint((f"fd00::{n}",), "", "", "", "") for n in range(3))
+    six = tuple(Endpoint(f"fd00::{n}", "", "", "", "") for n in range(3))
     store.upsert(EndpointSlice("kube-system", "b", "kube-dns", "1", (), six, None))
     store.upsert(EndpointSlice("shop", "c", "web", "1", (), endpoints[:1], None))
     assert replicas_beside(store, ["10.1.0.2"]) == 3

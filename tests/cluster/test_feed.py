@@ -26,7 +26,7 @@ def service(name, ip="10.0.0.1"):
 
 def endpoints(name, ip="10.1.0.1"):
     ports = (Port("web", 80, "TCP"),)
-    return EndpointSlice("ns", name, "a", "", ports, (Endpoint((ip,), "", "p", "n", "z"),), 12345.5)
+    return EndpointSlice("ns", name, "a", "", ports, (Endpoint(ip, "", "p", "n", "z"),), 12345.5)
 
 
 class Room(StringTransport):

@@ -42,7 +42,7 @@ def a_service(name, ip="10.0.0.1", **more):
 
 
 def a_slice(service, address, triggered_at=NOW - 0.25):
-    endpoints = (Endpoint((address,), "", "", "", ""),)
+    endpoints = (Endpoint(address, "", "", "", ""),)
     return EndpointSlice("shop", "s-" + service, service, "1", (), endpoints, triggered_at)
 
 

@@ -103,7 +103,8 @@ def test_a_slice_keeps_its_ready_endpoints() -> None:
                 },
                 {"addresses": ["10.0.0.2"], "conditions": {"ready": False, "serving": True}},
                 {"addresses": ["10.0.0.3"], "conditions": {"ready": None}},
-                {"addresses": None, "conditions": None, "targetRef": {"name": "x" * 64}},
+                {"addresses": None, "conditions": None, "targetRef": {"name": "none"}},
+                {"addresses": ["10.0.0.4", "fd00::4"], "targetRef": {"name": "x" * 64}},
             ],
         },
     )
@@ -114,9 +115,10 @@ def test_a_slice_keeps_its_ready_endpoints() -> None:
         "8",
         (Port("", -1, ""),),
         (
-            Endpoint(("10.0.0.1",), "one", "web-1", "node-1", "zone-a"),
-            Endpoint(("10.0.0.3",), "", "", "", ""),
-            Endpoint((), "", "", "", ""),
+            Endpoint("10.0.0.1", "one", "web-1", "node-1", "zone-a"),
+            Endpoint("10.0.0.3", "", "", "", ""),
+            Endpoint("10.0.0.4", "", "", "", ""),
+            Endpoint("fd00::4", "", "", "", ""),
         ),
         60.0,
     )

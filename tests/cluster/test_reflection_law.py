@@ -17,7 +17,8 @@ from k8sdns.cluster.access import ClusterAccess
 from k8sdns.cluster.live import LiveSource
 from k8sdns.cluster.model import key_of
 from k8sdns.cluster.objects import OBJECT_TYPES, VIEWS
-from k8sdns.cluster.store import Store
+from k8sdns.cluster.reflection import Finish
+from k8sdns.cluster.store import SWEPT_AT_ONCE, Store
 from k8sdns.metrics import REST_LIMITER_DURATION, REST_REQUEST_DURATION, REST_REQUESTS, Metrics
 from k8sdns.testing.apiserver import FakeApiServer
 
@@ -272,6 +273,50 @@ def test_an_outage_leaves_what_is_known_and_marks_it_stale():
     assert world.source.lag("services") <= 61
     assert world.server.log.of("list") == []
     world.close()
+
+
+def test_what_went_away_in_an_outage_is_swept_in_steps():
+    world = World()
+    many = 5 * SWEPT_AT_ONCE // 2
+    for number in range(many):
+        world.server.apply(an_object("Service", number, 1))
+    world.source.start()
+    world.pass_time(2)
+    steps, sweep = [], world.store.sweep
+
+    def counted(kind):
+        before = world.store.objects(kind)
+        left = sweep(kind)
+        steps.append(before - world.store.objects(kind))
+        return left
+
+    world.store.sweep = counted
+    world.server.disconnect()
+    for number in range(1, many):
+        world.server.delete("Service", "shop", f"n{number}")
+    world.server.compact()
+    world.pass_time(30)
+    assert world.held("services") == world.expected("services")
+    assert max(steps) == SWEPT_AT_ONCE
+    assert sum(steps) == many - 1
+    world.close()
+
+
+def test_a_sweep_that_is_cut_short_leaves_no_timer():
+    world = World()
+    for number in range(3 * SWEPT_AT_ONCE):
+        world.server.apply(an_object("Service", number, 1))
+    world.source.start()
+    world.pass_time(2)
+    watch = world.source.watches["services"]
+    world.store.listing("services")
+    watch.perform([Finish()])
+    assert not watch.is_watching
+    world.source.stop()
+    world.server.stop()
+    world.pass_time(1)
+    assert world.clock.getDelayedCalls() == []
+    assert world.store.objects("services") == 2 * SWEPT_AT_ONCE
 
 
 def test_a_broken_object_keeps_its_last_good_form_through_a_relist():

@@ -94,7 +94,7 @@ def test_a_deployment_behind_a_service_is_a_service_with_endpoints() -> None:
     assert view.service("web").ports == (Port("http", 80, "TCP"),)
     (piece,) = view.slices("web")
     assert piece.ports == (Port("http", 8080, "TCP"),)
-    assert sorted(e.addresses[0] for e in piece.endpoints) == sorted(p.ip for p in view.pods())
+    assert sorted(e.address for e in piece.endpoints) == sorted(p.ip for p in view.pods())
     assert {e.target for e in piece.endpoints} == {p.name for p in view.pods()}
     assert len(view.pods()) == 2
 
@@ -127,14 +127,14 @@ def test_a_service_has_the_families_it_asks_for(spec: str, families: list[str]) 
     addresses = view.service("web").cluster_ips
     assert ["6" if ":" in address else "4" for address in addresses] == families
     assert ("10.96.0.77" in addresses) == ("10.96.0.77" in spec)
-    of_slices = ["6" if ":" in p.endpoints[0].addresses[0] else "4" for p in view.slices("web")]
+    of_slices = ["6" if ":" in p.endpoints[0].address else "4" for p in view.slices("web")]
     assert of_slices == families
 
 
 def test_the_first_range_is_the_family_of_the_cluster() -> None:
     view = View(service() + DEPLOYMENT, services=["fd01::/112"], pods=["fd02::/64", "10.9.0.0/16"])
     assert view.service("web").cluster_ips[0].startswith("fd01::")
-    assert view.endpoints("web")[0].addresses[0].startswith("fd02:")
+    assert view.endpoints("web")[0].address.startswith("fd02:")
     assert view.service("kubernetes").cluster_ips == ("fd01::1",)
 
 
@@ -183,7 +183,7 @@ def test_a_daemon_set_has_a_pod_a_node(text: str, nodes: set[str]) -> None:
 def test_endpoints_know_their_zone_and_host_network_pods_their_nodes_address() -> None:
     selector = ", hostNetwork: true, nodeSelector: {disk: ssd}"
     (endpoint,) = View(service() + NODES + workload("DaemonSet", pod=selector)).endpoints("web")
-    assert (endpoint.zone, endpoint.addresses) == ("zone-a", ("192.0.2.1",))
+    assert (endpoint.zone, endpoint.address) == ("zone-a", "192.0.2.1")
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_bare_pod_without_a_status_runs() -> None:
     )
     view = View(service(spec=", clusterIP: None") + pod)
     (endpoint,) = view.endpoints("web")
-    assert (endpoint.hostname, endpoint.addresses) == ("h", (view.pods()[0].ip,))
+    assert (endpoint.hostname, endpoint.address) == ("h", view.pods()[0].ip)
 
 
 RUNNING = """\
@@ -237,7 +237,7 @@ status:
 def test_a_status_is_believed_and_ends_the_play_of_its_workload() -> None:
     view = View(service() + DEPLOYMENT + RUNNING % "True")
     assert [pod.ip for pod in view.pods()] == ["10.244.9.9"]
-    assert [e.addresses for e in view.endpoints("web")] == [("10.244.9.9",)]
+    assert [e.address for e in view.endpoints("web")] == ["10.244.9.9"]
 
 
 @pytest.mark.parametrize(("publish", "count"), [("false", 0), ("true", 1)])
@@ -269,9 +269,8 @@ def test_a_declared_slice_wins() -> None:
         "kind: EndpointSlice\nmetadata: {name: s, labels: {kubernetes.io/service-name: web}}\n"
         "endpoints: [{addresses: [192.0.2.5]}]\n---\n"
     )
-    assert [e.addresses for e in View(service() + DEPLOYMENT + piece).endpoints("web")] == [
-        ("192.0.2.5",)
-    ]
+    view = View(service() + DEPLOYMENT + piece)
+    assert [e.address for e in view.endpoints("web")] == ["192.0.2.5"]
 
 
 ENDPOINTS = """\
@@ -286,9 +285,9 @@ subsets:
 
 def test_declared_endpoints_are_mirrored_into_slices() -> None:
     view = View(service(selector="null") + ENDPOINTS % "")
-    assert [(e.addresses, e.hostname) for e in view.endpoints("web")] == [
-        (("192.0.2.6",), "h"),
-        (("2001:db8::6",), ""),
+    assert [(e.address, e.hostname) for e in view.endpoints("web")] == [
+        ("192.0.2.6", "h"),
+        ("2001:db8::6", ""),
     ]
 
 

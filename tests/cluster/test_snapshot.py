@@ -31,7 +31,7 @@ def a_service(name, ip="10.0.0.1", type_="ClusterIP", target=""):
 
 
 def a_slice(service, *addresses):
-    endpoints = tuple(Endpoint((each,), "", "", "", "") for each in addresses)
+    endpoints = tuple(Endpoint(each, "", "", "", "") for each in addresses)
     return EndpointSlice("shop", "s-" + service, service, "1", HTTP, endpoints, None)
 
 
@@ -232,7 +232,7 @@ def test_a_folder_that_cannot_be_written_costs_a_line_and_nothing_else(tmp_path)
 
 texts = st.text(max_size=8)
 ports = st.builds(Port, texts, st.integers(-1, 65535), texts)
-endpoints = st.builds(Endpoint, st.tuples(texts), texts, texts, texts, texts)
+endpoints = st.builds(Endpoint, texts, texts, texts, texts, texts)
 things = st.lists(
     st.one_of(
         st.builds(Namespace, texts, texts),

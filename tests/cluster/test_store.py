@@ -19,7 +19,7 @@ from k8sdns.cluster.model import (
     key_of,
     kind_of,
 )
-from k8sdns.cluster.store import Store, everything
+from k8sdns.cluster.store import SWEPT_AT_ONCE, Store, everything
 from k8sdns.interfaces import ISink
 
 HTTP = (Port("http", 80, "TCP"),)
@@ -46,7 +46,7 @@ def piece(name: str = "web-a", ip: str = "10.244.0.1", **changes: Any) -> Endpoi
         "service": "web",
         "resource_version": "1",
         "ports": HTTP,
-        "endpoints": (Endpoint((ip,), "", "", "", ""),),
+        "endpoints": (Endpoint(ip, "", "", "", ""),),
         "triggered_at": None,
     }
     return EndpointSlice(**(fields | changes))
@@ -216,6 +216,22 @@ def test_the_external_serial_moves_for_what_is_seen_from_outside_only(store: Sto
     assert 0 < first < store.external_serial
 
 
+def test_a_sweep_goes_in_steps_and_spares_what_comes_back(store: Store) -> None:
+    for number in range(2 * SWEPT_AT_ONCE):
+        store.upsert(service(f"s{number}"))
+    store.listing("services")
+    store.upsert(service("named"))
+    assert store.sweep("services")
+    assert store.objects("services") == SWEPT_AT_ONCE + 1
+    left = [key for key in store.keys("services") if key[1] != "named"]
+    store.upsert(service(left[0][1]))
+    while store.sweep("services"):
+        pass
+    store.listed("services")
+    assert set(store.keys("services")) == {("default", "named"), left[0]}
+    assert not store.sweep("services")
+
+
 def test_a_listing_sweeps_what_it_does_not_name(store: Store) -> None:
     for name in ("a", "b", "c"):
         store.upsert(service(name))
@@ -271,7 +287,7 @@ services = st.builds(
 )
 endpoints = st.builds(
     Endpoint,
-    addresses=st.lists(ips, max_size=2).map(tuple),
+    address=ips,
     hostname=names,
     target=names,
     node=st.just(""),
@@ -294,7 +310,7 @@ steps = st.lists(
     st.one_of(
         things.map(lambda thing: ("upsert", thing)),
         things.map(lambda thing: ("delete", kind_of(thing), *key_of(thing))),
-        st.tuples(st.sampled_from(["listing", "listed", "stale"]), st.sampled_from(KINDS)),
+        st.tuples(st.sampled_from(["listing", "sweep", "listed", "stale"]), st.sampled_from(KINDS)),
     ),
     max_size=30,
 )

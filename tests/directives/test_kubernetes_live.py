@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import dns.edns
@@ -14,6 +15,10 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
+
+from k8sdns.directives import kubernetes as directive
+from k8sdns.errors import CorefileError
+from k8sdns.testing import serve
 
 ROOT = Path(__file__).parent.parent.parent
 MANIFESTS = """
@@ -69,9 +74,9 @@ class World:
                 }}
             }}""")
 
-    def api_server(self):
+    def api_server(self, *command):
         where = (str(self.api_port), str(self.folder / "shop.yaml"))
-        return running("-m", "k8sdns.testing.apiserver", *where)
+        return running(*(command or ("-m", "k8sdns.testing.apiserver")), *where)
 
     def server(self):
         corefile = str(self.folder / "Corefile")
@@ -80,7 +85,7 @@ class World:
 
     def ask(self, name, qtype="A"):
         query = dns.message.make_query(name, qtype, use_edns=0)
-        return dns.query.udp(query, "127.0.0.1", timeout=1, port=self.port)
+        return dns.query.udp(query, "127.0.0.1", timeout=1, port=self.port, ignore_unexpected=True)
 
     def eventually(self, name, wanted):
         """Return the first reply about `name` that is `wanted`; a start takes a while."""
@@ -92,6 +97,31 @@ class World:
                     return reply
             time.sleep(0.1)
         pytest.fail(f"{name}: {reply}")
+
+    def order(self, what):
+        """Have the API server do something, as soon as it listens."""
+        url = f"http://127.0.0.1:{self.api_port}/_ctl/{what}"
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(url, data=b"", timeout=5).close()
+                return
+            time.sleep(0.05)
+        pytest.fail(f"{url} never answered")
+
+    def order_stalls(self, octets, times=1):
+        """Have the next listings stop after so many octets, whatever form they have."""
+        for verb in ("list", "watch"):
+            for _ in range(times):
+                self.order(f"cut?after={octets}&how=stall&verb={verb}")
+
+    def holds(self, services, gone):
+        """Look whether exactly `services` are answered for."""
+        self.eventually("new.shop.svc.cluster.local.", lambda reply: reply.answer)
+        for name in gone:
+            self.eventually(f"{name}.shop.svc.cluster.local.", lambda reply: not reply.answer)
+        for name, number in services.items():
+            reply = self.ask(f"{name}.shop.svc.cluster.local.")
+            assert [rr[0].to_text() for rr in reply.answer] == [address_of(number)]
 
 
 def errors_of(reply):
@@ -125,3 +155,91 @@ def test_an_api_server_that_comes_and_goes_disturbs_no_answer(tmp_path):
                 "web.shop.svc.cluster.local.", lambda reply: not errors_of(reply)
             )
         assert [rr.ttl for rr in fresh.answer] == [30]
+
+
+COREFILE = """
+.:53 {
+    bind 127.0.0.1
+    kubernetes cluster.local {
+        endpoint https://api.example.org:6443
+    }
+}
+"""
+
+
+def test_an_api_server_whose_name_only_we_could_tell_is_refused(monkeypatch):
+    asked = []
+
+    def is_looked_up_here(host, listeners):
+        asked.append((host, listeners))
+        return True
+
+    monkeypatch.setattr(directive, "is_looked_up_here", is_looked_up_here)
+    with pytest.raises(CorefileError, match="would be looked up at this very server"):
+        serve(COREFILE)
+    assert asked == [("api.example.org", [("127.0.0.1", 53)])]
+
+
+def address_of(number):
+    return f"10.97.{number >> 8}.{number & 255}"
+
+
+def manifests(services):
+    parts = [MANIFESTS]
+    for name, number in services.items():
+        spec = f"{{clusterIP: {address_of(number)}, ports: [{{port: 80}}]}}"
+        named = f"{{name: {name}, namespace: shop}}"
+        parts.append(f"apiVersion: v1\nkind: Service\nmetadata: {named}\nspec: {spec}\n")
+    return "---\n".join(parts)
+
+
+API_SERVER = """
+import sys
+from twisted.internet import reactor
+from k8sdns.testing.apiserver.__main__ import start
+server = start(sys.argv[2:], reactor)
+server.conduct.watch_list = sys.argv[1] == "WatchList"
+reactor.run()
+"""
+CROWD = {f"s{number}": number for number in range(300)}
+BEFORE, DURING_LISTING, WATCHING, DURING_RELIST = "before", "listing", "watching", "relist"
+
+
+@pytest.mark.parametrize(
+    ("phase", "mode"),
+    [
+        (BEFORE, "WatchList"),
+        (DURING_LISTING, "WatchList"),
+        (DURING_LISTING, "list"),
+        (WATCHING, "WatchList"),
+        (DURING_RELIST, "WatchList"),
+        (DURING_RELIST, "list"),
+    ],
+)
+def test_killing_the_api_server_in_any_phase_loses_nothing(tmp_path, phase, mode):
+    """It comes back with other objects, some of them gone, and has forgotten its past."""
+    world = World(tmp_path)
+    first = CROWD | {"old": 2000}
+    then = CROWD | {"new": 2001, "s0": 2002}
+    del then["s1"]
+    is_synced = phase in (WATCHING, DURING_RELIST)
+    (tmp_path / "shop.yaml").write_text(manifests(first))
+    with world.api_server("-c", API_SERVER, mode) as api, contextlib.ExitStack() as stack:
+        if phase in (BEFORE, DURING_LISTING):
+            world.order_stalls(0 if phase == BEFORE else 30_000, times=3)  # resources
+        stack.enter_context(world.server())
+        world.eventually("web.shop.svc.cluster.local.", lambda reply: reply.answer or not is_synced)
+        if phase == DURING_RELIST:
+            world.order_stalls(30_000)
+            world.order("compact")
+            world.order("disconnect")
+            time.sleep(2)
+        api.kill()
+        api.wait()
+        # What a listing has named by then is known; the rest is not denied.
+        assert world.ask("web.shop.svc.cluster.local.").answer or not is_synced
+        unknown = world.ask("nobody.shop.svc.cluster.local.")
+        assert errors_of(unknown) == ([] if is_synced else [14])
+        (tmp_path / "shop.yaml").write_text(manifests(then))
+        stack.enter_context(world.api_server("-c", API_SERVER, mode))
+        world.holds(then, gone=["old", "s1"])

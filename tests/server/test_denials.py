@@ -321,7 +321,7 @@ changes = st.one_of(
                 it[1],
                 "1",
                 PORTS,
-                (Endpoint(("10.1.0.1",), "", "", "", ""),),
+                (Endpoint("10.1.0.1", "", "", "", ""),),
                 None,
             ),
         )

@@ -81,6 +81,18 @@ def test_what_is_asked_again_is_not_asked_of_the_server() -> None:
     assert authority.asked == 2
 
 
+def test_a_server_that_is_over_remembers_nothing_and_goes_on_answering() -> None:
+    authority = Counting()
+    server = serve(authority)
+    repeater = server.repeater()
+    for _ in range(3):
+        ask(repeater)
+    assert authority.asked == 2
+    server.forget_replies()
+    ask(repeater)
+    assert authority.asked == 3
+
+
 def test_an_answer_that_is_no_longer_current_is_asked_anew() -> None:
     authority = Counting()
     repeater = serve(authority).repeater()
@@ -292,7 +304,7 @@ changes = st.one_of(
         lambda n, s, ips: (
             "up",
             EndpointSlice(
-                n, f"{s}-1", s, "1", PORTS, tuple(Endpoint((i,), "", "", "", "") for i in ips), None
+                n, f"{s}-1", s, "1", PORTS, tuple(Endpoint(i, "", "", "", "") for i in ips), None
             ),
         ),
         st.sampled_from(NAMESPACES),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -64,6 +65,29 @@ def test_a_port_in_use_says_so_in_one_line() -> None:
 def test_a_foreign_address_says_so() -> None:
     with pytest.raises(ConfigurationError, match=r"udp 192\.0\.2\.77:5353: .*no interface"):
         sockets.open_datagram(ListenAddress(socket.AF_INET, "192.0.2.77", 5353))
+
+
+class Unprivileged(socket.socket):
+    """A socket of a process without CAP_NET_ADMIN."""
+
+    def setsockopt(self, level, option, value) -> None:  # type: ignore[no-untyped-def, override]
+        if option == sockets._SO_RCVBUFFORCE:
+            raise PermissionError(1, "Operation not permitted")
+        super().setsockopt(level, option, value)
+
+
+@pytest.mark.parametrize("kind", [socket.socket, Unprivileged])
+def test_a_receive_buffer_is_as_large_as_may_be(kind: type[socket.socket]) -> None:
+    wanted = sockets.RECEIVE_BUFFER_OCTETS
+    with kind(socket.AF_INET, socket.SOCK_DGRAM) as sock, socket.socket(type=2) as forced:
+        try:
+            forced.setsockopt(socket.SOL_SOCKET, sockets._SO_RCVBUFFORCE, wanted)
+        except PermissionError:
+            kind = Unprivileged
+        if kind is Unprivileged:
+            wanted = min(wanted, int(Path("/proc/sys/net/core/rmem_max").read_text()))
+        sockets.make_room(sock)
+        assert sockets.receive_buffer(sock) == 2 * wanted  # the kernel doubles it: socket(7)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def start(arguments: Sequence[str], reactor: object) -> FakeApiServer:
     """
     chosen = parser().parse_args(arguments)
     server = FakeApiServer(reactor)
+    # Above all that an earlier life of this command can have reached.
+    server.begin_at(int(time.time() * 1000))
     paths = [*chosen.manifests, *([chosen.fixture] if chosen.fixture else [])]
     loaded = sum(server.load(path) for path in paths)
     # A fixture says by itself which namespaces there are.

@@ -117,7 +117,7 @@ def api_object(thing: Thing, labels: Labels) -> Object:
 
 
 def _slice(piece: EndpointSlice, metadata: Object) -> Object:
-    addresses = [address for one in piece.endpoints for address in one.addresses]
+    addresses = [one.address for one in piece.endpoints]
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -130,7 +130,7 @@ def _slice(piece: EndpointSlice, metadata: Object) -> Object:
 
 def _endpoint(one: Endpoint) -> Object:
     conditions = {"ready": True, "serving": True, "terminating": False}
-    entry: Object = {"addresses": list(one.addresses), "conditions": conditions}
+    entry: Object = {"addresses": [one.address], "conditions": conditions}
     for name, value in (("hostname", one.hostname), ("nodeName", one.node), ("zone", one.zone)):
         if value:
             entry[name] = value

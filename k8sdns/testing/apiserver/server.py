@@ -109,6 +109,14 @@ class FakeApiServer:
             if kind in (None, resource.kind, resource.plural):
                 self.storage.shelf(resource).compact(self.storage.revision)
 
+    def begin_at(self, revision: int) -> None:
+        """Go on from `revision`, whose past is forgotten: an etcd that was compacted.
+
+        For a server that takes the place of another one: who watched that one is told to list anew.
+        """
+        self.storage.revision = revision
+        self.compact()
+
     def rewind(self, revision: int) -> None:
         """Go back to how things were at `revision`, as an etcd that is restored from a backup.
 
