@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from twisted.names.resolve import ResolverChain
 
 from k8sdns.answers import Answer, Question
+from k8sdns.waiting import Pending
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Asked: TypeAlias = "Answer | Deferred[Answer | None] | None"
 Ask: TypeAlias = Callable[[Question], Asked]
+Begun: TypeAlias = "Asked | Pending"
 
 
 class Chain(ResolverChain):
@@ -30,6 +32,10 @@ class Chain(ResolverChain):
         super().__init__(list(authorities))  # type: ignore[no-untyped-call]
         self.authorities = tuple(authorities)
         self._asks: tuple[Ask, ...] = tuple(each.answer for each in authorities)
+        # Those of ours that go to the network answer with a Pending to who asks for it.
+        self._begins: tuple[Callable[[Question], Begun], ...] = tuple(
+            getattr(each, "begin", each.answer) for each in authorities
+        )
 
     def answer(self, question: Question) -> Asked:
         """Ask one authority after another; None if nobody knows."""
@@ -43,6 +49,19 @@ class Chain(ResolverChain):
                 return result
             if index == len(self._asks):
                 return result  # nobody comes behind it, as behind most forwards
+            return result.addCallback(self._or_next, index, question)
+        return None
+
+    def begin(self, question: Question) -> Begun:
+        """Do the same; what is waited for may be a Pending, behind which nobody is asked."""
+        index = 0
+        for begin in self._begins:
+            index += 1
+            result = begin(question)
+            if result is None:
+                continue
+            if isinstance(result, (Answer, Pending)) or index == len(self._begins):
+                return result
             return result.addCallback(self._or_next, index, question)
         return None
 

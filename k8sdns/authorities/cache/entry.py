@@ -20,40 +20,34 @@ STALE_NXDOMAIN = extended_error(19)  # RFC 8914 §4.20
 def with_ttl(rendered: Rendered, places: tuple[int, ...], ttl: int) -> Rendered:
     """Return `rendered` with the same TTL in every record; `places` are where they stand in it."""
     qname, counts, counts_with_opt, body, ends, sections, _echoes, span = rendered
+    aged = with_ttl_octets(body, places, ttl.to_bytes(4, "big"))
+    return Rendered(qname, counts, counts_with_opt, aged, ends, sections, False, span)
+
+
+def with_ttl_octets(body: bytes, places: tuple[int, ...], ttl: bytes) -> bytes:
+    """Return `body` with `ttl` at each of the places."""
+    if len(places) == 1:
+        place = places[0]
+        return body[:place] + ttl + body[place + 4 :]
     pieces = []
     start = 0
     for place in places:
         pieces.append(body[start:place])
         start = place + 4
     pieces.append(body[start:])
-    aged = ttl.to_bytes(4, "big").join(pieces)
-    return Rendered(qname, counts, counts_with_opt, aged, ends, sections, False, span)
+    return ttl.join(pieces)
 
 
 class Entry:
     """A kept answer. `ttl` seconds from `stored` on it is fresh; `keep` is its class."""
 
-    __slots__ = (
-        "_flags",
-        "_has_ad",
-        "_octets",
-        "_places",
-        "_rendered",
-        "_shown",
-        "_shown_ttl",
-        "expires",
-        "hits",
-        "is_refreshing",
-        "is_wanted",
-        "keep",
-        "key",
-        "last_hit",
-        "rcode",
-        "recheck_at",
-        "size",
-        "stored",
-        "ttl",
-    )  # fmt: skip
+    is_wanted: bool = False  # was hit since eviction last looked
+    is_refreshing: bool = False
+    recheck_at: float = 0.0
+    hits: int = 0
+    last_hit: float = 0.0
+    _shown: RenderedAnswer | None = None
+    _shown_ttl: int = -1
 
     def __init__(
         self,
@@ -70,22 +64,14 @@ class Entry:
         self.keep = keep
         self.rcode = answer.rcode
         self.ttl = ttl
-        self.stored = now
         self.expires = now + ttl
         self.size = ENTRY_OCTETS + len(key[0]) + 2 * len(rendered.body)
-        self.is_wanted = False  # was hit since eviction last looked
-        self.is_refreshing = False
-        self.recheck_at = 0.0
-        self.hits = 0
-        self.last_hit = 0.0
         self._rendered = rendered
         self._places = places
         self._octets = octets
         # From a cache: authoritative as CoreDNS says it, never truncated.
         self._flags = QR | AA | answer.flags & (RA | 0xF)
         self._has_ad = bool(answer.flags & AD)
-        self._shown: RenderedAnswer | None = None
-        self._shown_ttl = -1
 
     def shown(self, now: float, wants_ad: bool) -> RenderedAnswer:
         """Return the answer as it is `now`; within one second it is the same object."""

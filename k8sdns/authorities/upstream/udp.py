@@ -7,7 +7,7 @@ at the question. Whatever else arrives is counted and ends nothing (RFC 5452 §9
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReadDescriptor
 from twisted.python.failure import Failure
@@ -19,7 +19,7 @@ from k8sdns.authorities.upstream.network import Network
 from k8sdns.authorities.upstream.randomness import Randomness
 
 if TYPE_CHECKING:
-    from k8sdns.authorities.upstream.attempt import Attempt
+    from k8sdns.authorities.upstream.query import Query
 
 MAX_SOCKETS = 256  # of a busy upstream; with the ids some 37 bits to guess
 MIN_SOCKETS = 4  # of a quiet one that is asked at all
@@ -31,6 +31,23 @@ SWEEP_SECONDS = 1.0
 _BATCH = 64
 
 
+class Asking(Protocol):
+    """What a socket knows of an attempt."""
+
+    query: Query
+    datagram_socket: DatagramSocket | None
+    datagram_id: int
+
+    def datagram_came(self, message: bytes) -> None:
+        """A datagram with its id came."""
+
+    def datagram_lost(self, phase: str, reason: str) -> None:
+        """None will come any more."""
+
+    def doubt(self) -> None:
+        """Somebody may be guessing ids."""
+
+
 class DatagramSocket:
     """One connected socket and the attempts that wait for a datagram on it.
 
@@ -40,13 +57,13 @@ class DatagramSocket:
     def __init__(self, sock: Any, pool: DatagramPool, retires_at: float) -> None:
         self._socket = sock
         self._pool = pool
-        self._attempts: dict[int, Attempt | None] = {}
+        self._attempts: dict[int, Asking | None] = {}
         self._mismatches = 0
         self.retires_at = retires_at
         self.used_at = 0.0
         self.in_flight = 0
 
-    def ask(self, attempt: Attempt) -> None:
+    def ask(self, attempt: Asking) -> None:
         """Send the attempt's query; raises OSError if the system will not take it."""
         number = self._pool.randomness.number
         id_ = number()
@@ -59,11 +76,16 @@ class DatagramSocket:
         if len(self._attempts) >= MAX_IDS:
             self.retires_at = 0.0
 
-    def forget(self, attempt: Attempt) -> None:
+    def forget(self, attempt: Asking) -> None:
         """The attempt is over; its late reply, should it come, is nobody's."""
         if self._attempts.get(attempt.datagram_id) is attempt:
             self._attempts[attempt.datagram_id] = None
             self.in_flight -= 1
+
+    def exchange(self, before: Asking, attempt: Asking) -> None:
+        """Let `attempt` wait instead of another one, whose id it has."""
+        if self._attempts.get(attempt.datagram_id) is before:
+            self._attempts[attempt.datagram_id] = attempt
 
     def doRead(self) -> None:
         """Take what has arrived."""
@@ -101,7 +123,7 @@ class DatagramSocket:
             for attempt in self._waiting():
                 attempt.doubt()
 
-    def _waiting(self) -> list[Attempt]:
+    def _waiting(self) -> list[Asking]:
         return [attempt for attempt in self._attempts.values() if attempt is not None]
 
     def _refused(self, error: OSError) -> None:
@@ -180,10 +202,10 @@ class DatagramPool:
     def __len__(self) -> int:
         return len(self._sockets)
 
-    def ask(self, attempt: Attempt) -> None:
+    def ask(self, attempt: Asking, now: float) -> None:
         """Send the attempt's query from a socket chosen at random; raises OSError."""
         sock = self._choose()
-        sock.used_at = self._clock.seconds()
+        sock.used_at = now
         attempt.datagram_socket = sock
         sock.ask(attempt)
 
