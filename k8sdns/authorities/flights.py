@@ -36,8 +36,8 @@ _FIRST: Final = TIME_BUCKETS[0]
 class Flights:
     """Takes questions to upstreams; identical ones that come meanwhile share the reply.
 
-    `ordered` returns the upstreams in the order in which to ask them, `chosen` one of them; no
-    more than `bound` questions wait.
+    `members` are the upstreams. `policy` puts them in the order in which to ask them, `chosen`
+    takes one of them; no more than `bound` questions wait.
     """
 
     def __init__(
@@ -45,16 +45,17 @@ class Flights:
         settings: ForwardSettings,
         metrics: Metrics,
         now: Callable[[], float],
-        ordered: Callable[[], Sequence[Member]],
+        policy: Callable[[Sequence[Member]], Sequence[Member]],
         chosen: Callable[[Sequence[Member]], Member],
         word: str,
         bound: int,
     ) -> None:
         self.settings = settings
         self.now = now
-        self.ordered = ordered
+        self.members: Sequence[Member] = ()
         self.word = word
         self.in_flight = 0  # questions that wait
+        self._policy = policy
         self._chosen = chosen
         self._bound = bound
         self._forces_stream = settings.force_tcp
@@ -107,6 +108,11 @@ class Flights:
     def _reject(self) -> None:
         self._rejects.add()
         raise Refused(f"concurrent queries exceeded maximum {self._bound}")
+
+    def ordered(self) -> Sequence[Member]:
+        """Return the upstreams in the order in which to ask them."""
+        members = self.members
+        return members if len(members) < 2 else self._policy(members)
 
     def instead_of_all_down(self, members: Sequence[Member]) -> Member | None:
         """Return whom to ask although everybody is down, or None to fail at once."""

@@ -119,18 +119,18 @@ class Forward(Authority):
         self.now: Callable[[], float] = around.clock.seconds
         self._around = around
         self._random = random or SystemRandom()
-        self._policy: Any = policy_named(settings.policy, self._random)
         self._probe_failures = metrics.counter(PROXY_HEALTHCHECK_FAILURES)
-        self.members = [self._member(destination) for destination in destinations]
+        policy: Any = policy_named(settings.policy, self._random)
         self.flights = Flights(
             settings,
             metrics,
             self.now,
-            self._ordered,
+            policy,
             self._random.choice,
             self.word,
             settings.max_concurrent or MAX_IN_FLIGHT,
         )
+        self.flights.members = [self._member(destination) for destination in destinations]
         # What `answer` does, without a Deferred: for those on the way of a query.
         self.begin = self.flights.begin
         self.begin_validated = self.flights.begin_validated
@@ -157,19 +157,19 @@ class Forward(Authority):
         return None if pending is None else pending.deferred()
 
     @property
+    def members(self) -> Sequence[Member]:
+        """The upstreams."""
+        return self.flights.members
+
+    @property
     def in_flight(self) -> int:
         """How many questions wait."""
         return self.flights.in_flight
 
-    def _ordered(self) -> Sequence[Member]:
-        """Return the upstreams in the order in which to ask them."""
-        ordered: Sequence[Member] = self._policy(self.members) if self.members else ()
-        return ordered
-
     def use(self, destinations: Sequence[Destination]) -> None:
         """Ask these from now on; upstreams that stay keep their connections and health."""
         known = {member.upstream.destination: member for member in self.members}
-        self.members = [
+        self.flights.members = [
             known.pop(each) if each in known else self._member(each) for each in destinations
         ]
         for member in known.values():

@@ -187,9 +187,9 @@ class CachedAnswers:
             rendered, records.NOERROR, flags & USUAL_FLAGS, source=self._word, octets=octets
         )
         if self._keeps_all or not _is_under(qname, self._settings.disabled_success):
-            places = shape.ttl_places
-            now = self._now()
-            self._store.put_success(Entry(key, SUCCESS, answer, rendered, places, ttl, now, octets))
+            self._store.put_success(
+                Entry(key, SUCCESS, answer, rendered, shape.ttl_places, ttl, self._now())
+            )
         if flags & AD and not _wants_ad(question):
             answer.flags &= ~AD  # nobody else has it yet
         return answer
@@ -212,19 +212,20 @@ class CachedAnswers:
             keep = NOT
         elif key[2] & 1 and has_dead_signature(rendered.body, places, self._wall_time()):
             keep = NOT
-        octets = answer.octets
-        entry = None
-        if self._may_keep(keep, question.qname, earlier):
-            entry = Entry(key, keep, answer, rendered, places, ttl, self._now(), octets)
-            self._store.put(entry)
         shown = RenderedAnswer(
             with_ttl(rendered, places, int(ttl)),
             answer.rcode,
-            answer.flags if _wants_ad(question) else answer.flags & ~AD,
+            answer.flags,
             options=answer.options,
             source=answer.source,
-            octets=octets,
+            octets=answer.octets,
         )
+        entry = None
+        if self._may_keep(keep, question.qname, earlier):
+            entry = Entry(key, keep, shown, rendered, places, ttl, self._now())
+            self._store.put(entry)
+        if not _wants_ad(question):
+            shown.flags &= ~AD  # nobody else has it yet
         return shown, entry
 
     def _may_keep(self, keep: Keep, qname: bytes, earlier: Entry | None) -> bool:

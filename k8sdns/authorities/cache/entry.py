@@ -39,7 +39,11 @@ def with_ttl_octets(body: bytes, places: tuple[int, ...], ttl: bytes) -> bytes:
 
 
 class Entry:
-    """A kept answer. `ttl` seconds from `stored` on it is fresh; `keep` is its class."""
+    """A kept answer, fresh for `ttl` seconds from `now` on; `keep` is its class.
+
+    `answer` is as it was told, but that its flags have AD where the upstream's had it; `places` are
+    where TTLs stand in `rendered`.
+    """
 
     is_wanted: bool = False  # was hit since eviction last looked
     is_refreshing: bool = False
@@ -58,20 +62,16 @@ class Entry:
         places: tuple[int, ...],
         ttl: float,
         now: float,
-        octets: int = 0,
     ) -> None:
         self.key = key
         self.keep = keep
-        self.rcode = answer.rcode
         self.ttl = ttl
         self.expires = now + ttl
         self.size = ENTRY_OCTETS + len(key[0]) + 2 * len(rendered.body)
+        self._flags = answer.flags
+        self._answer = answer
         self._rendered = rendered
         self._places = places
-        self._octets = octets
-        # From a cache: authoritative as CoreDNS says it, never truncated.
-        self._flags = QR | AA | answer.flags & (RA | 0xF)
-        self._has_ad = bool(answer.flags & AD)
 
     def shown(self, now: float, wants_ad: bool) -> RenderedAnswer:
         """Return the answer as it is `now`; within one second it is the same object."""
@@ -79,22 +79,24 @@ class Entry:
 
     def shown_with(self, ttl: int, wants_ad: bool) -> RenderedAnswer:
         """Return the answer with `ttl` in every record."""
-        if wants_ad and self._has_ad:
-            return self._made(ttl, self._flags | AD)
+        if wants_ad and self._flags & AD:
+            return self._made(ttl, AD)
         shown = self._shown
         if shown is None or ttl != self._shown_ttl:
-            shown = self._shown = self._made(ttl, self._flags)
+            shown = self._shown = self._made(ttl, 0)
             self._shown_ttl = ttl
         return shown
 
     def shown_stale(self, ttl: int, wants_ad: bool) -> RenderedAnswer:
         """Return the expired answer, marked as that."""
-        flags = self._flags | (AD if wants_ad and self._has_ad else 0)
-        shown = self._made(ttl, flags)
-        is_nxdomain = self.rcode == records.NXDOMAIN
+        shown = self._made(ttl, self._flags & AD if wants_ad else 0)
+        is_nxdomain = shown.rcode == records.NXDOMAIN
         shown.options = (STALE_NXDOMAIN if is_nxdomain else STALE_ANSWER,)
         return shown
 
-    def _made(self, ttl: int, flags: int) -> RenderedAnswer:
+    def _made(self, ttl: int, ad: int) -> RenderedAnswer:
         rendered = with_ttl(self._rendered, self._places, ttl)
-        return RenderedAnswer(rendered, self.rcode, flags, source="cache", octets=self._octets)
+        # From a cache: authoritative as CoreDNS says it, never truncated.
+        flags = QR | AA | self._flags & (RA | 0xF) | ad
+        answer = self._answer
+        return RenderedAnswer(rendered, answer.rcode, flags, source="cache", octets=answer.octets)

@@ -28,16 +28,16 @@ class Shelved:
 
     def put(self, entry: Entry) -> None:
         """Keep `entry`, in the place of one with its key."""
-        entries, size = self.entries, entry.size
-        old = entries.pop(entry.key, None)
-        octets = self.octets if old is None else self.octets - old.size
-        self.octets = octets + size
-        if size > self._max_octets:
-            self.octets = octets
+        entries, key, most = self.entries, entry.key, self._max_octets
+        if key in entries:
+            self.discard(key)
+        size = entry.size
+        if size > most:
             return
-        while entries and (len(entries) >= self._capacity or self.octets > self._max_octets):
+        while len(entries) >= self._capacity or self.octets + size > most:
             self._evict()
-        entries[entry.key] = entry
+        entries[key] = entry
+        self.octets += size
 
     def discard(self, key: Key) -> None:
         """Forget the entry with this key, if there is one."""
@@ -89,7 +89,9 @@ class CacheStore:
 
     def put_success(self, entry: Entry) -> None:
         """Do the same with a success."""
-        self.denial.discard(entry.key)
+        denial = self.denial
+        if denial.entries:
+            denial.discard(entry.key)
         self.success.put(entry)
 
     def clear(self) -> None:

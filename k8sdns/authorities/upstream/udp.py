@@ -56,6 +56,8 @@ class DatagramSocket:
 
     def __init__(self, sock: Any, pool: DatagramPool, retires_at: float) -> None:
         self._socket = sock
+        self._send = sock.send
+        self._receive = sock.recv
         self._pool = pool
         self._attempts: dict[int, Asking | None] = {}
         self._mismatches = 0
@@ -65,15 +67,16 @@ class DatagramSocket:
 
     def ask(self, attempt: Asking) -> None:
         """Send the attempt's query; raises OSError if the system will not take it."""
+        attempts = self._attempts
         number = self._pool.randomness.number
         id_ = number()
-        while id_ in self._attempts:
+        while id_ in attempts:
             id_ = number()
-        self._socket.send(attempt.query.octets(id_))
-        self._attempts[id_] = attempt
+        self._send(attempt.query.octets(id_))
+        attempts[id_] = attempt
         attempt.datagram_id = id_
         self.in_flight += 1
-        if len(self._attempts) >= MAX_IDS:
+        if len(attempts) >= MAX_IDS:
             self.retires_at = 0.0
 
     def forget(self, attempt: Asking) -> None:
@@ -89,7 +92,7 @@ class DatagramSocket:
 
     def doRead(self) -> None:
         """Take what has arrived."""
-        receive = self._socket.recv
+        receive, attempts = self._receive, self._attempts
         for _ in range(_BATCH):
             try:
                 message = receive(MAX_REPLY_OCTETS)
@@ -98,21 +101,15 @@ class DatagramSocket:
             except OSError as error:
                 self._refused(error)
                 return
-            self._take(message)
+            id_ = int.from_bytes(message[:2], "big")
+            attempt = attempts.get(id_)
+            if attempt is not None and len(message) > 1:
+                attempt.datagram_came(message)
+            elif id_ not in attempts or len(message) < 2:
+                self.mismatched()
             # Nothing more is due: a further read would only raise.
             if not self.in_flight or self._socket is None:
                 return
-
-    def _take(self, message: bytes) -> None:
-        if len(message) < 2:
-            self.mismatched()
-            return
-        id_ = message[0] << 8 | message[1]
-        attempt = self._attempts.get(id_)
-        if attempt is not None:
-            attempt.datagram_came(message)
-        elif id_ not in self._attempts:
-            self.mismatched()
 
     def mismatched(self) -> None:
         """A datagram that is no reply of ours: somebody may be guessing."""
