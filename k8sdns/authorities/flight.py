@@ -16,6 +16,7 @@ from k8sdns import records
 from k8sdns.answers import Answer
 from k8sdns.authorities.upstream.attempt import Attempt, Outcome, resumed
 from k8sdns.authorities.upstream.failure import UpstreamFailure
+from k8sdns.authorities.upstream.query import Query, octets_behind_id
 from k8sdns.authorities.upstream.reply import usual_answer
 from k8sdns.authorities.upstream.usual import HEADS, Shape, usual_shape
 from k8sdns.errors import ServerFailure
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from k8sdns.authorities.flights import Flights, Key
     from k8sdns.authorities.forward import Member
-    from k8sdns.authorities.upstream.query import Query
     from k8sdns.authorities.upstream.udp import DatagramSocket
     from k8sdns.authorities.upstream.upstream import Upstream
     from k8sdns.waiting import Pending
@@ -55,14 +55,28 @@ class Flight:
     _followers: list[Pending] | None = None
 
     def __init__(
-        self, flights: Flights, key: Key, query: Query, first: Pending, over_stream: bool
+        self,
+        flights: Flights,
+        key: Key,
+        wire: bytes,
+        flags: int,
+        opt: bytes,
+        first: Pending,
+        over_stream: bool,
     ) -> None:
         self.key = key
-        self.query = query
         self._flights = flights
+        self._wire = wire
+        self._flags = flags
+        self._opt = opt
         self._first = first
         self._over_stream = over_stream
         self._started = flights.now()
+
+    @property
+    def query(self) -> Query:
+        """What upstreams are asked."""
+        return Query(self._wire, self._flags, self._opt)
 
     def follow(self, pending: Pending) -> None:
         """Tell `pending`, too."""
@@ -89,7 +103,8 @@ class Flight:
         started = self._started
         upstream.waitlist.add_at(self, started)
         try:
-            upstream.datagrams.ask(self, started)
+            rest = octets_behind_id(self._wire, self._flags, self._opt)
+            upstream.datagrams.ask(self, rest, started)
         except OSError as error:
             self._resumed().not_sent(error)
 
@@ -124,11 +139,10 @@ class Flight:
 
     def datagram_came(self, message: bytes) -> None:
         """A datagram with our id came from the upstream's address."""
-        query = self.query
-        wire = query.wire
+        wire = self._wire
         head = HEADS.get(message[2:HEADER_OCTETS])
         shape = None if head is None else usual_shape(message, head, wire)
-        if head is None or shape is None or query.flags & OPCODE_BITS:
+        if head is None or shape is None or self._flags & OPCODE_BITS:
             self._resumed().datagram_came(message)
             return
         upstream, socket = self._upstream, self.datagram_socket

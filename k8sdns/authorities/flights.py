@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from k8sdns import names, records
-from k8sdns.answers import AD, Question
+from k8sdns.answers import Question
 from k8sdns.authorities.flight import Flight
-from k8sdns.authorities.upstream.query import PASSED_ON, Query, our_opt
+from k8sdns.authorities.upstream.query import PASSED_ON, our_opt
 from k8sdns.errors import Refused, ServerFailure
 from k8sdns.metrics import (
     FORWARD_HEALTHCHECK_BROKEN,
@@ -71,13 +71,10 @@ class Flights:
 
     def begin(self, question: Question) -> Pending | None:
         """Forward a question; None for a name that is not under our zone. Raises Refused."""
-        return self._begun(question, question.flags & PASSED_ON)
+        return self.begin_with(question, question.flags & PASSED_ON)
 
-    def begin_validated(self, question: Question) -> Pending | None:
-        """Forward a question with AD set towards upstreams, for the cache's sake."""
-        return self._begun(question, question.flags & PASSED_ON | AD)
-
-    def _begun(self, question: Question, flags: int) -> Pending | None:
+    def begin_with(self, question: Question, flags: int) -> Pending | None:
+        """Do the same with header flags other than the client's."""
         qname = question.qname
         if not (self._has_all or self._has(qname)):
             return None
@@ -90,12 +87,14 @@ class Flights:
             self._reject()
         pending = Pending(question)
         self.in_flight += 1
-        flight = self._flights.get(key)
+        flights = self._flights
+        flight = flights.get(key)
         if flight is not None:
             flight.follow(pending)
             return pending
-        query = Query(question.wire, flags, our_opt(do, options))
-        flight = self._flights[key] = Flight(self, key, query, pending, over_stream)
+        opt = our_opt(do, options)
+        flight = Flight(self, key, question.wire, flags, opt, pending, over_stream)
+        flights[key] = flight
         flight.depart()
         return pending
 

@@ -133,7 +133,7 @@ class Forward(Authority):
         self.flights.members = [self._member(destination) for destination in destinations]
         # What `answer` does, without a Deferred: for those on the way of a query.
         self.begin = self.flights.begin
-        self.begin_validated = self.flights.begin_validated
+        self.begin_with = self.flights.begin_with
 
     def _member(self, destination: Destination) -> Member:
         settings = self.settings

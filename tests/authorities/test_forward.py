@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from k8sdns import names, records
-from k8sdns.answers import Question
+from k8sdns.answers import AD, RD, Question
 from k8sdns.authorities.forward import Forward, ForwardSettings
 from k8sdns.authorities.forwardservice import ForwardService, count_legacy
 from k8sdns.authorities.upstream.destination import Destination
@@ -211,7 +211,7 @@ def test_what_the_cache_makes_of_a_reply_is_told_and_its_bugs_cost_one_question(
     question = Question(names.from_text("www.example.com"))
     told, keeper = [], Keeper()
     for key in ("first", "bad", "second"):
-        pending = world.forward.begin_validated(question)
+        pending = world.forward.begin_with(question, AD | RD)
         pending.keeper, pending.key = keeper, key
         pending.deferred().addBoth(told.append)
     world.reply(**reply)
@@ -228,7 +228,7 @@ def test_what_the_cache_makes_of_a_reply_is_told_and_its_bugs_cost_one_question(
 def test_a_reply_is_kept_though_its_client_gave_up(reply):
     world = World()
     question = Question(names.from_text("www.example.com"))
-    pending = world.forward.begin_validated(question)
+    pending = world.forward.begin_with(question, AD | RD)
     pending.keeper, pending.key = keeper, key = Keeper(), "key"
     asked = pending.deferred()
     asked.addErrback(lambda _: None)

@@ -37,6 +37,7 @@ from k8sdns.authorities.cache.stale import Verification, Verifications
 from k8sdns.authorities.cache.store import CacheStore
 from k8sdns.authorities.cache.tally import Tallies
 from k8sdns.authorities.rendered import RenderedAnswer, ttl_places
+from k8sdns.authorities.upstream.query import PASSED_ON
 from k8sdns.authorities.upstream.reply import (
     USUAL_FLAGS,
     WireAnswer,
@@ -82,7 +83,9 @@ class CachedAnswers:
         self._min_ttl = settings.success.min_ttl
         self._max_ttl = settings.success.max_ttl
         # A forward keeps a reply for us before it tells who waits, without a Deferred.
-        self._begin: Any = getattr(remote, "begin_validated", None)
+        self._begin: Any = getattr(remote, "begin_with", None)
+        self._successes = store.success.entries
+        self._denials = store.denial.entries
         self._moments = Moments(clock)
         self._verifications = Verifications(clock, settings.stale.timeout)
 
@@ -96,7 +99,7 @@ class CachedAnswers:
         if question.upstream_options:
             # What upstreams are told beside the question, a client's subnet say, sets it apart.
             key = (key[0] + option_octets(question.upstream_options), key[1], key[2])
-        entry = self._store.get(key)
+        entry = self._successes.get(key) or self._denials.get(key)
         if entry is None:
             return self._asked(question, key)
         now = self._now()
@@ -128,11 +131,13 @@ class CachedAnswers:
 
     def _asked(self, question: Question, key: Key) -> Begun:
         """Ask the remote authority; None is "not mine" and no miss."""
-        if question.flags & OPCODE_BITS or not self._caches(question.qname):
+        flags = question.flags
+        if flags & OPCODE_BITS or not (self._is_everywhere or self._caches(question.qname)):
             uncached: Asked = self._remote.answer(question)
             return uncached
         if self._begin is not None:
-            pending: Pending | None = self._begin(question)
+            # With AD set: a validating upstream then says what it found.
+            pending: Pending | None = self._begin(question, flags & PASSED_ON | AD)
             if pending is None:
                 return None
             pending.keeper = self
@@ -153,13 +158,13 @@ class CachedAnswers:
     def _ask(self, question: Question) -> Asked:
         """Ask the remote authority, upstreams with AD set; no Pending comes back."""
         if self._begin is not None:
-            pending: Pending | None = self._begin(question)
+            pending: Pending | None = self._begin(question, question.flags & PASSED_ON | AD)
             return None if pending is None else pending.deferred()
         answered: Asked = self._remote.answer(_validated(question))
         return answered
 
     def _caches(self, qname: bytes) -> bool:
-        return self._is_everywhere or _is_under(qname, self._settings.zones)
+        return _is_under(qname, self._settings.zones)
 
     def _came_later(self, answer: Answer | None, question: Question, key: Key) -> Answer | None:
         return None if answer is None else self.came(answer, question, key)

@@ -66,7 +66,7 @@ class Attempt:
         """Ask over UDP."""
         self.upstream.waitlist.add(self)
         try:
-            self.upstream.datagrams.ask(self, self.upstream.now())
+            self.upstream.datagrams.ask(self, self.query.rest, self.upstream.now())
         except OSError as error:
             self.not_sent(error)
 

@@ -7,7 +7,7 @@ at the question. Whatever else arrives is counted and ends nothing (RFC 5452 §9
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReadDescriptor
 from twisted.python.failure import Failure
@@ -17,9 +17,6 @@ from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.failure import reason_of
 from k8sdns.authorities.upstream.network import Network
 from k8sdns.authorities.upstream.randomness import Randomness
-
-if TYPE_CHECKING:
-    from k8sdns.authorities.upstream.query import Query
 
 MAX_SOCKETS = 256  # of a busy upstream; with the ids some 37 bits to guess
 MIN_SOCKETS = 4  # of a quiet one that is asked at all
@@ -34,7 +31,6 @@ _BATCH = 64
 class Asking(Protocol):
     """What a socket knows of an attempt."""
 
-    query: Query
     datagram_socket: DatagramSocket | None
     datagram_id: int
 
@@ -65,14 +61,12 @@ class DatagramSocket:
         self.used_at = 0.0
         self.in_flight = 0
 
-    def ask(self, attempt: Asking) -> None:
-        """Send the attempt's query; raises OSError if the system will not take it."""
+    def ask(self, attempt: Asking, id_: int, rest: bytes) -> None:
+        """Send `rest` behind `id_`, or another id where that is taken; raises OSError."""
         attempts = self._attempts
-        number = self._pool.randomness.number
-        id_ = number()
         while id_ in attempts:
-            id_ = number()
-        self._send(attempt.query.octets(id_))
+            id_ = self._pool.randomness.number()
+        self._send(id_.to_bytes(2, "big") + rest)
         attempts[id_] = attempt
         attempt.datagram_id = id_
         self.in_flight += 1
@@ -199,22 +193,29 @@ class DatagramPool:
     def __len__(self) -> int:
         return len(self._sockets)
 
-    def ask(self, attempt: Asking, now: float) -> None:
-        """Send the attempt's query from a socket chosen at random; raises OSError."""
-        sock = self._choose()
+    def ask(self, attempt: Asking, rest: bytes, now: float) -> None:
+        """Send a query, all but its id, from a socket chosen at random; raises OSError."""
+        self._asked += 1
+        sockets = self._sockets
+        count = len(sockets)
+        if count < MAX_SOCKETS and (count < self._target or count < self._asked):
+            sock, id_ = self._opened(), self.randomness.number()
+        else:
+            self.reused += 1
+            both = self.randomness.both(count)
+            sock, id_ = sockets[both >> 16], both & 0xFFFF
         sock.used_at = now
         attempt.datagram_socket = sock
-        sock.ask(attempt)
+        sock.ask(attempt, id_, rest)
 
-    def _choose(self) -> DatagramSocket:
-        self._asked += 1
+    def _opened(self) -> DatagramSocket:
+        """Return a new socket, or an old one where no more are to be had."""
         count = len(self._sockets)
-        if count < MAX_SOCKETS and (count < self._target or count < self._asked):
-            try:
-                return self._open()
-            except OSError:
-                if not count:
-                    raise
+        try:
+            return self._open()
+        except OSError:
+            if not count:
+                raise
         self.reused += 1
         return self._sockets[self.randomness.below(count)]
 
