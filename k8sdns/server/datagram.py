@@ -216,6 +216,13 @@ class CompiledPort(DatagramPort):
                 self._broke()
         self.lost_replies += self._datagrams.take_lost()
 
+    def _wait(self, reply: Pending | Deferred[Reply], address: tuple[Any, ...]) -> None:
+        """Send a reply when it is there."""
+        if isinstance(reply, Pending):
+            reply.way_back = self._datagrams
+        else:
+            reply.addBoth(self._answered, address)
+
 
 def port_for(
     sock: socket.socket, address: sockets.ListenAddress, respond: Respond, reactor: IReactorFDSet

@@ -9,6 +9,7 @@ and rendered anew; what is not well-formed is no reply.
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 from k8sdns import records
 from k8sdns.answers import AA, AD, QR, RA, TC, Answer, Edns, Rendered
@@ -29,6 +30,7 @@ _HEADER_COUNTS = struct.Struct("!HHH")
 _COUNTS = struct.Struct("!HHHH")
 _RR_TAIL = struct.Struct("!HHIH")
 _NAMES_IN_RDATA = records.NAMES_IN_RDATA
+_new_tuple: Any = tuple.__new__
 _ADDRESS_OCTETS = {records.A: 4, records.AAAA: 16}
 
 
@@ -80,16 +82,12 @@ def usual_answer(flags: int, shape: Shape, body: bytes, qname: bytes) -> WireAns
 
 def usual_rendered(shape: Shape, body: bytes, qname: bytes) -> Rendered:
     """Return the rendered sections of a usual reply."""
-    return Rendered(
-        qname,
-        shape.counts,
-        shape.counts_with_opt,
-        body,
-        shape.ends,
-        shape.sections,
-        False,
-        shape.span,
+    counts, with_opt = shape.counts, shape.counts_with_opt
+    # Past the constructor of the named tuple, which is a function in Python.
+    rendered: Rendered = _new_tuple(
+        Rendered, (qname, counts, with_opt, body, shape.ends, shape.sections, False, shape.span)
     )
+    return rendered
 
 
 def _decoded_answer(message: Message) -> Answer:

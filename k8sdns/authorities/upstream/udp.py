@@ -95,6 +95,8 @@ class DatagramSocket:
             except OSError as error:
                 self._refused(error)
                 return
+            if message is None:
+                return
             id_ = int.from_bytes(message[:2], "big")
             attempt = attempts.get(id_)
             if attempt is not None and len(message) > 1:
