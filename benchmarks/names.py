@@ -24,8 +24,8 @@ OUTSIDE = "outside.example"
 OUTSIDE_ADDRESS = "192.0.2.1"
 CACHED = 1000  # outside names that are asked again and again
 LISTED = "listed.example"  # outside names that Unbound has one by one ...
-LISTED_NAMES = 100_000  # ... so many a round, ...
-LISTED_ROUNDS = 4  # ... others in each round, until they come again
+LISTED_NAMES = 60_000  # ... so many a round, ...
+LISTED_ROUNDS = 7  # ... others in each, for each server: a prime above the number of servers
 
 
 def service(number: int) -> tuple[str, str]:
@@ -172,9 +172,9 @@ _windows = itertools.cycle(range(LISTED_ROUNDS))
 
 
 def listed() -> Iterator[str]:
-    """Yield outside names that were asked three rounds ago, or never.
+    """Yield outside names that a server was last asked for seven of its rounds ago, or never.
 
-    No cache of 10,000 names has them still: each is asked after at least as many others.
+    No cache of 10,000 names has them still, whose server manages as many in all that time.
     """
     first = next(_windows) * LISTED_NAMES
     return (f"{listed_name(n)} A" for n in range(first, first + LISTED_NAMES))
