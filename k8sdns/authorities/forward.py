@@ -26,7 +26,7 @@ from k8sdns.authorities.upstream.health import FailTimes, Health, Probe
 from k8sdns.authorities.upstream.policies import policy_named
 from k8sdns.authorities.upstream.query import query_of
 from k8sdns.authorities.upstream.upstream import Surroundings, TransportSettings, Upstream
-from k8sdns.interfaces import IRemoteAuthority, IUpstreams
+from k8sdns.interfaces import IPendingAuthority, IRemoteAuthority, IUpstreams
 from k8sdns.metrics import (
     PROXY_HEALTHCHECK_FAILURES,
     Metrics,
@@ -94,7 +94,7 @@ class _Reached:
         self.done.callback(not isinstance(outcome, UpstreamFailure))
 
 
-@implementer(IRemoteAuthority, IUpstreams)
+@implementer(IRemoteAuthority, IPendingAuthority, IUpstreams)
 class Forward(Authority):
     """Answers with what one of its upstreams says.
 

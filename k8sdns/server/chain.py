@@ -8,11 +8,12 @@ does not need.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from twisted.names.resolve import ResolverChain
 
 from k8sdns.answers import Answer, Question
+from k8sdns.interfaces import IPendingAuthority
 from k8sdns.waiting import Pending
 
 if TYPE_CHECKING:
@@ -30,11 +31,12 @@ class Chain(ResolverChain):
 
     def __init__(self, authorities: Sequence[IAuthority]) -> None:
         super().__init__(list(authorities))  # type: ignore[no-untyped-call]
-        self.authorities = tuple(authorities)
+        self.authorities: tuple[Any, ...] = tuple(authorities)
         self._asks: tuple[Ask, ...] = tuple(each.answer for each in authorities)
         # Those of ours that go to the network answer with a Pending to who asks for it.
         self._begins: tuple[Callable[[Question], Begun], ...] = tuple(
-            getattr(each, "begin", each.answer) for each in authorities
+            each.begin if IPendingAuthority.providedBy(each) else each.answer
+            for each in self.authorities
         )
 
     def answer(self, question: Question) -> Asked:

@@ -20,7 +20,7 @@ from k8sdns.authorities.upstream.reply import usual_answer
 from k8sdns.authorities.upstream.resolvconf import ResolvConf
 from k8sdns.authorities.upstream.upstream import Surroundings
 from k8sdns.errors import Refused, ServerFailure
-from k8sdns.interfaces import IRemoteAuthority, IUpstreams
+from k8sdns.interfaces import IPendingAuthority, IRemoteAuthority, IUpstreams
 from k8sdns.metrics import FORWARD_HEALTHCHECK_FAILURES, PROXY_HEALTHCHECK_FAILURES, Metrics
 from k8sdns.records import Record
 from k8sdns.testing.conversation import reply_to
@@ -53,6 +53,7 @@ class World:
 def test_it_is_what_it_says():
     forward = World().forward
     assert verifyObject(IRemoteAuthority, forward)
+    assert verifyObject(IPendingAuthority, forward)
     assert verifyObject(IUpstreams, forward)
 
 

@@ -16,11 +16,11 @@ from k8sdns.authorities.cache.cached import CachedAnswers
 from k8sdns.authorities.cache.settings import CacheSettings
 from k8sdns.authorities.cache.store import CacheStore
 from k8sdns.authorities.cache.tally import Tallies
-from k8sdns.interfaces import IRepeatable
+from k8sdns.interfaces import IPendingAuthority, IRepeatable
 from k8sdns.waiting import Pending
 
 
-@implementer(IRepeatable)
+@implementer(IRepeatable, IPendingAuthority)
 class CachedAuthority(Authority):
     """Stands in the place of `remote` and asks it only for what `store` does not have."""
 
