@@ -24,6 +24,7 @@ from workloads import Workload
 
 DEAD_WAITING = 5_000  # questions that wait for a dead upstream ...
 DEAD_RATE = 2_000  # ... while so many a second ask for cluster names
+DEAD_SECONDS = 8.0  # from before a crowd comes until all of it was given up
 
 
 def parser() -> argparse.ArgumentParser:
@@ -123,7 +124,9 @@ class Bench:
         self.results.series += rows
         return rows
 
-    def _round(self, workload: Workload, server: Server, row: Series) -> load.Spent:
+    def _round(
+        self, workload: Workload, server: Server, row: Series, least_seconds: float = 0
+    ) -> load.Spent:
         queries = load.write_queries(self._folder / "queries.txt", workload.lines())
         port = server.tls_port if workload.mode == "dot" else server.port
         place = (server.host, port or server.port, server.pid)
@@ -132,7 +135,7 @@ class Bench:
         return load.dnsperf(
             place,
             queries,
-            self._seconds,
+            max(self._seconds, least_seconds),
             mode=workload.mode,
             rate=row.rate,
             clients=workload.clients,
@@ -186,9 +189,10 @@ class Bench:
     def dead(self, around: Surroundings) -> None:
         """Waiting times of cluster names, while questions wait for an upstream that is dead."""
         mix, outside = workloads.chosen(["mix,uncached"])
-        calm, busy = (
+        crowd = f"k8sdns, {DEAD_WAITING:,}"
+        calm, busy, crowded = (
             Series("mix", server, DEAD_RATE, is_latency=True)
-            for server in ("k8sdns, calm", f"k8sdns, {DEAD_WAITING:,} wait in vain")
+            for server in ("k8sdns, calm", f"{crowd} wait in vain", f"{crowd} come at once in vain")
         )
         with servers.k8sdns_without_upstream(around) as server:
             place = (server.host, server.port, server.pid)
@@ -199,7 +203,10 @@ class Bench:
                 self._say(busy, number)
                 with load.waiting(place, queries, DEAD_WAITING):
                     busy.rounds.append(self._round(mix, server, busy))
-        self.results.series += [calm, busy]
+                self._say(crowded, number)
+                with load.crowding(place, queries, DEAD_WAITING):
+                    crowded.rounds.append(self._round(mix, server, crowded, DEAD_SECONDS))
+        self.results.series += [calm, busy, crowded]
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from k8sdns import names
 from k8sdns.answers import Answer, Question
 from k8sdns.cluster.model import Endpoint, EndpointSlice, Port
 from k8sdns.cluster.store import Store
+from k8sdns.server.repeats import Repeater
 from k8sdns.server.server import Server
 from k8sdns.testing import serve
 from k8sdns.testing.network import FakeNetwork
@@ -118,6 +119,16 @@ def forwarded(server: Server, network: FakeNetwork) -> Callable[[], None]:
     return ask
 
 
+def denied(repeater: Repeater, missing: bytes) -> Callable[[], None]:
+    """Return a call that asks for a missing name, another each time."""
+    numbers = itertools.count()
+
+    def ask() -> None:
+        repeater.respond(missing[:13] + b"n%03d" % next(numbers) + missing[17:], ADDRESS, ADDRESS)
+
+    return ask
+
+
 def hot(server: Server, network: FakeNetwork) -> dict[str, Callable[[], Any]]:
     """Return the hot functions with their inputs; each may be called again and again."""
     repeater = server.repeater()
@@ -128,14 +139,15 @@ def hot(server: Server, network: FakeNetwork) -> dict[str, Callable[[], Any]]:
     answer = server.lookup(asked, asked.qname, asked.qtype)
     assert isinstance(answer, Answer)
     assert answer.answer
-    for _ in range(2):
-        repeater.respond(hit, ADDRESS, ADDRESS)
+    for message in (hit, hit, missing, missing):
+        repeater.respond(message, ADDRESS, ADDRESS)
     return {
         "wire.reader.read": lambda: read(hit),
         "wire.writer.reply": lambda: reply(asked, answer, 1232),
         "server.respond, a Service": lambda: server.respond(hit, ADDRESS),
         "server.respond, no such name": lambda: server.respond(missing, ADDRESS),
         "server.respond, an outside name": forwarded(server, network),
+        "server.denials, no such name": denied(repeater, missing),
         "server.repeats, the same again": lambda: repeater.respond(hit, ADDRESS, ADDRESS),
         "cluster.store.upsert": updates(),
     }

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dns.message
 import processes
 from processes import OTHERS, cpu_seconds, rss_mib, stolen_and_all_seconds
 
@@ -180,6 +183,31 @@ def waiting(server: tuple[str, int, int], queries: Path, count: int) -> Iterator
     finally:
         flood.kill()
         flood.wait()
+
+
+@contextlib.contextmanager
+def crowding(server: tuple[str, int, int], queries: Path, count: int) -> Iterator[None]:
+    """Send `count` questions in one go a second after the block begins; nobody reads replies."""
+    host, port, _ = server
+    names = queries.read_text(encoding="ascii").splitlines()[:count]
+    messages = [dns.message.make_query(line.split()[0], "A").to_wire() for line in names]
+
+    def crowd() -> None:
+        time.sleep(1)
+        for number, message in enumerate(messages):
+            senders[number % len(senders)].send(message)
+
+    with contextlib.ExitStack() as stack:
+        senders = [
+            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            for _ in range(100)
+        ]
+        for sender in senders:
+            sender.connect((host, port))
+        thread = threading.Thread(target=crowd)
+        thread.start()
+        yield
+        thread.join()
 
 
 def idle(pid: int, seconds: float) -> float:

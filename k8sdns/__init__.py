@@ -47,12 +47,12 @@ How a server comes to be
 
 `options.py` (twistd), `commandline.py` (CoreDNS's flags) or ``k8sdns.tac`` name a Corefile.
 `corefile/` turns text into tokens, blocks and settings; `plan.py` is all that can be judged
-without opening anything: what ``--check`` checks. `assemble.py` then builds, in two passes over
-every block: each directive's `install` adds things to a `BlockDraft` (`server/draft.py`), then each
-`connect` may find others' things by interface. The result is a *generation*. `running.py` binds,
-starts, exchanges and stops generations; `reloading.py` says when; `server/carried.py` keeps what
-outlives a reload. `service.py` is the Twisted service around it, and the only module that fetches
-the global reactor.
+without reading anything else. `assemble.py` then builds (``--check`` ends with that), in two passes
+over every block: each directive's `install` adds things to a `BlockDraft` (`server/draft.py`), then
+each `connect` may find others' things by interface. The result is a *generation*. `running.py`
+binds, starts, exchanges and stops generations; `reloading.py` says when; `server/carried.py` keeps
+what outlives a reload. `service.py` is the Twisted service around it, and the only module that
+fetches the global reactor.
 
 A directive is one module of `directives/`; other packages bring more (see
 ``docs/howto/write-a-directive.md``).

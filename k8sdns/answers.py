@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from mypy_extensions import mypyc_attr
 
 from k8sdns import names, records
-from k8sdns.questions import AA, AD, CD, QR, RA, RD, TC, Edns, Peer, Question, peer_of
+from k8sdns.questions import AA, AD, CD, QR, RA, RD, TC, Edns, Encloser, Peer, Question, peer_of
 from k8sdns.records import Record
 from k8sdns.rendering import QUESTION_OFFSET, Rendered, render
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 # Who deals with answers deals with their questions: both are to be had here.
 __all__ = [
     "AA", "AD", "CD", "NOT_READY", "QR", "QUESTION_OFFSET", "RA", "RD", "SILENT", "TC", "Answer",
-    "Edns", "Peer", "Question", "Rendered", "Sections", "ZoneDenial", "extended_error", "failed",
-    "nodata", "nxdomain", "peer_of", "render",
+    "Edns", "Encloser", "Peer", "Question", "Rendered", "Sections", "ZoneDenial",
+    "extended_error", "failed", "nodata", "nxdomain", "peer_of", "render",
 ]  # fmt: skip
 
 Sections: TypeAlias = tuple[tuple[Record, ...], tuple[Record, ...], tuple[Record, ...]]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.task import Clock
 from twisted.logger import Logger
 
 from k8sdns import directives, plan as plans
@@ -21,13 +22,20 @@ from k8sdns.corefile.dump import as_json
 from k8sdns.corefile.parser import Corefile
 from k8sdns.corefile.source import CorefileText
 from k8sdns.errors import ConfigurationError, CorefileError
-from k8sdns.interfaces import IGate, ILeaving, IReadiness, IRefusalObserver, IStreamSecurity
+from k8sdns.interfaces import (
+    IGate,
+    ILeaving,
+    IReadiness,
+    IReadsFiles,
+    IRefusalObserver,
+    IStreamSecurity,
+)
 from k8sdns.metrics import HTTPS_RESPONSES, Metrics, count_dropped_lines
 from k8sdns.plan import Plan, PlannedBlock
 from k8sdns.reloading import Reloads
 from k8sdns.running import Generation, Running
-from k8sdns.server.carried import Share
-from k8sdns.server.draft import ALONE, PARENT, WORKER, BlockDraft, Context
+from k8sdns.server.carried import Carried, Share
+from k8sdns.server.draft import ALONE, PARENT, REHEARSAL, WORKER, BlockDraft, Context
 from k8sdns.server.listeners import ListenKey
 from k8sdns.server.router import Route, Router
 from k8sdns.server.server import Server
@@ -39,9 +47,28 @@ log = Logger()
 
 
 def check(corefile: CorefileText, *, default_port: int, environ: Mapping[str, str]) -> Plan:
-    """Parse and validate everything; raises ConfigurationError. Opens and starts nothing."""
+    """Parse and validate a text; raises ConfigurationError. Opens and starts nothing."""
     found = directives.discovered()
     return plans.plan(corefile, found, default_port=default_port, environ=environ)
+
+
+def rehearse(plan: Plan) -> None:
+    """Build what `plan` comes to, with every file that it names, and throw it away.
+
+    Raises ConfigurationError for what a start would refuse; binds, connects and starts nothing.
+    What a start would only complain of is logged.
+    """
+    carried = Carried()
+    share, nowhere = carried.share(), Clock()
+    context = Context(nowhere, nowhere, Metrics(), share, _halted_at_once, plan, role=REHEARSAL)
+    generation = generate(plan, context)
+    for thing in (*generation.services, *carried.of(share)):
+        if IReadsFiles.providedBy(thing):
+            thing.read_now()
+
+
+def _halted_at_once(message: str) -> None:
+    raise ConfigurationError(message)
 
 
 def understood(corefile: Corefile, source: CorefileText, *, default_port: int, folder: str) -> Plan:
@@ -111,12 +138,13 @@ def generate(plan: Plan, context: Context) -> Generation:
                 with _placed(block, directive.word):
                     directive.connect(settings, draft)
     return Generation(
-        _servers(plan, drafts, context) if context.role in (ALONE, WORKER) else {},
+        _servers(plan, drafts, context) if context.role in (ALONE, REHEARSAL, WORKER) else {},
         tuple(_all(drafts, IService)),
         tuple(_all(drafts, IGate)),
         tuple(_all(drafts, ILeaving)),
         context.share,
         tuple(_all(drafts, IReadiness)),
+        plan.listeners,
     )
 
 
@@ -137,7 +165,7 @@ def _installed(block: PlannedBlock, context: Context) -> list[tuple[Directive, A
     return [
         (directive, settings)
         for directive, settings in block.directives
-        if context.role == ALONE or context.role in directive.roles
+        if context.role in (ALONE, REHEARSAL) or context.role in directive.roles
     ]
 
 

@@ -52,6 +52,9 @@ class IRepeatable(IAuthority):
     def never_answers(question: Question) -> bool:
         """Tell whether it passes on every question like this one, now and later."""
 
+    def never_answers_below(question: Question, parent: bytes) -> bool:
+        """The same of every question of its type for any name below `parent` (wire name)."""
+
 
 class IRemoteAuthority(IAuthority):
     """An authority whose answers come over the network: what `cache` wraps, live data never."""
@@ -63,13 +66,26 @@ class IUpstreams(Interface):
     zone = Attribute("The zone whose names they are asked for, as wire name (bytes).")
 
     def upstreams() -> tuple[str, ...]:
-        """Return their addresses, as ``address:port``."""
+        """Return their addresses, as ``address:port``; those that were left out, too."""
 
     def reach(upstream: str, qname: bytes, qtype: int) -> Deferred[bool]:
         """Ask one of them a question past everything else; fires whether any reply came."""
 
     def leave_out(upstream: str) -> None:
-        """Ask it no more."""
+        """Ask it nothing but by `reach`, for as long as it stays among them."""
+
+    def take_back(upstream: str) -> None:
+        """End what `leave_out` began."""
+
+    def watch(changed: Callable[[], None]) -> Callable[[], None]:
+        """Have `changed` called once they are others than before; return what ends that."""
+
+
+class IReadsFiles(Interface):
+    """Reads files when it is started; ``--check`` has them read without a start."""
+
+    def read_now() -> None:
+        """Read them now; what a start would say about them is logged."""
 
 
 class IStage(Interface):

@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Final, Protocol
 
 import twisted
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from twisted.python import usage
+from zope.interface import implementer
 
-from k8sdns import __version__, drain
+from k8sdns import __version__, drain, logs
 from k8sdns.corefile.source import CorefileText, read_corefile
 from k8sdns.errors import ConfigurationError
 
@@ -41,7 +45,10 @@ class Assembly(Protocol):
     def check(
         self, corefile: CorefileText, *, default_port: int, environ: Mapping[str, str]
     ) -> Plan:
-        """Parse and validate everything; raises `ConfigurationError`. Opens and starts nothing."""
+        """Parse and validate a text; raises `ConfigurationError`. Opens and starts nothing."""
+
+    def rehearse(self, plan: Any) -> None:
+        """Read every file that a plan names; raises `ConfigurationError` where a start would."""
 
     def dump(self, corefile: CorefileText, *, environ: Mapping[str, str]) -> str:
         """Return what was understood of the text as JSON text; raises `ConfigurationError`.
@@ -154,8 +161,26 @@ class Options(usage.Options):
             print(assembly.dump(corefile, environ=os.environ), end="")  # noqa: T201
             raise SystemExit(0)
         if self["check"]:
+            with complaints_on_stderr():
+                assembly.rehearse(self.plan)
             print(f"{corefile.name or 'built-in Corefile'}: OK")  # noqa: T201
             raise SystemExit(0)
+
+
+@contextmanager
+def complaints_on_stderr() -> Iterator[None]:
+    """Have warnings and errors written that are logged meanwhile: nobody reads a log yet."""
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if event["log_level"] >= LogLevel.warn:
+            print(logs.line_of(event), file=sys.stderr)  # noqa: T201
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield
+    finally:
+        globalLogPublisher.removeObserver(observe)
 
 
 def log_our_lines(chosen: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """A Corefile that was understood: blocks, where they listen, and the settings of every directive.
 
-Owns everything that can be judged without opening, starting or connecting anything: what
-``--check`` judges. Refuses to build.
+Owns everything that can be judged of the text, without opening, starting or connecting anything.
+Refuses to build.
 
 Some settings are about their whole block, and say so by an attribute that is looked for here:
 ``base_folder`` (where relative paths start), ``listen_hosts`` (local addresses to listen on),
@@ -25,6 +25,7 @@ from k8sdns.corefile.reading import read_directive
 from k8sdns.corefile.source import CorefileText
 from k8sdns.corefile.zones import Address, Claim, check_overlaps, key_addresses
 from k8sdns.errors import CorefileError
+from k8sdns.server.listeners import ListenKey
 
 SCHEMES = ("dns", "tls", "https")
 BUILT_IN = ". {\n    whoami\n    log\n}\n"
@@ -80,6 +81,17 @@ class Plan:
             for _directive, settings in block.directives
         )
         return max(wanted, default=1)
+
+    @property
+    def listeners(self) -> dict[ListenKey, tuple[str, int]]:
+        """Where it is served, each once, and the file and line that say so."""
+        found: dict[ListenKey, tuple[str, int]] = {}
+        for block in self.blocks:
+            for address, host in block.places:
+                key = ListenKey(address.scheme, host, address.port)
+                begins = (block.file, block.line)
+                found.setdefault(key, block.written_at.get("bind", begins) if host else begins)
+        return found
 
     @property
     def banner(self) -> list[str]:

@@ -7,6 +7,7 @@ how octets become a Question (`k8sdns.wire.reader`) and what answers it.
 from __future__ import annotations
 
 import struct
+from collections.abc import Container
 from typing import Any, Final, NamedTuple
 
 from k8sdns import names, records
@@ -54,6 +55,21 @@ class Edns(NamedTuple):
     z: int = 0  # the flag bits below DO, as they came
 
 
+class Encloser(NamedTuple):
+    """Says of a denial for which other names it holds: below the closest encloser of its own.
+
+    The closest encloser is the longest ancestor that exists (RFC 5155 §1.3). NXDOMAIN holds for
+    every name below it but those that are one of `children` or below one; NODATA, of the type that
+    was asked, holds for the children that are `lacking`. Both hold lower-case labels. In
+    `children` a label too many does no harm, and one too few denies what exists; in `lacking` it
+    is the other way round.
+    """
+
+    at: int  # where the encloser begins in `qname`
+    children: Container[bytes]
+    lacking: Container[bytes] = ()
+
+
 class Question:
     """One query: what is asked, by whom, and over what.
 
@@ -78,6 +94,7 @@ class Question:
     route_zone: bytes = b"\0"  # the block's key that the query matched
     zone: bytes | None = None  # the zone in which an authority matched the name ...
     zone_at: int = 0  # ... and where it begins in `qname`
+    encloser: Encloser | None = None  # for which other names a denial holds too
     depth: int = 0  # how many self-lookups led here
     outer: Question | None = None  # the question that a stage replaced by this one
     note: Any = None  # what that stage wants to remember until the way back

@@ -9,6 +9,7 @@ Refuses to know Corefiles and directives.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from twisted.application.service import IService
@@ -20,7 +21,7 @@ from k8sdns.errors import ConfigurationError
 from k8sdns.metrics import QUERIES_WAITING, Metrics
 from k8sdns.reloading import Reloads
 from k8sdns.server.carried import Carried, Share
-from k8sdns.server.listeners import Listener, Listeners, ListenKey
+from k8sdns.server.listeners import Listener, Listeners, ListenKey, WrittenAt
 from k8sdns.server.server import Server
 
 log = Logger()
@@ -37,6 +38,7 @@ class Generation(NamedTuple):
     leaving: tuple[Any, ...]  # provide ILeaving
     share: Share  # what it has in common with the next one
     reporters: tuple[Any, ...] = ()  # provide IReadiness
+    written_at: WrittenAt = MappingProxyType({})  # where the Corefile asks for each listener
 
     @property
     def waiting(self) -> int:
@@ -76,7 +78,7 @@ class Running:
     def privileged_start(self) -> None:
         """Build everything and bind every socket; raises ConfigurationError and opens nothing."""
         generation = self._generate(self._carried.share())
-        opened = self._listeners.prepare(generation.servers)
+        opened = self._listeners.prepare(generation.servers, generation.written_at)
         self._listeners.commit(opened, generation.servers)
         self._current = generation
 
@@ -152,7 +154,7 @@ class Running:
         generation = None
         try:
             generation = generate(share)
-            opened = self._listeners.prepare(generation.servers)
+            opened = self._listeners.prepare(generation.servers, generation.written_at)
             await self._start_services(generation)
             if agreed is not None:
                 await agreed()

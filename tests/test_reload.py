@@ -81,13 +81,20 @@ def test_a_signal_reloads(served: Served, number: int) -> None:
             ".:1 {{\n    kubernetes {{\n        ttl x\n    }}\n}}\n",
             "Corefile:3 - plugin/kubernetes",
         ),
-        (".:{port} {{\n    bind 192.0.2.77\n    whoami\n}}\n", "cannot listen on tcp 192.0.2.77"),
+        (
+            ".:{port} {{\n    bind 192.0.2.77\n    whoami\n}}\n",
+            "Corefile:2 - cannot listen on tcp 192.0.2.77",
+        ),
+        (
+            ".:1 {{\n    tls /nowhere /nowhere\n}}\n",
+            "Corefile:2 - plugin/tls: cannot read /nowhere",
+        ),
         (
             ".:1 {{\n    kubernetes {{\n        manifests /nowhere\n    }}\n}}\n",
             "no file or folder",
         ),
     ],
-    ids=["syntax", "option", "address", "file"],
+    ids=["syntax", "option", "address", "certificate", "file"],
 )
 def test_a_broken_corefile_changes_nothing(served: Served, text: str, complaint: str) -> None:
     """Law 7, second half."""

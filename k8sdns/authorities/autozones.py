@@ -15,12 +15,14 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from k8sdns import names
 from k8sdns.authorities import polling
 from k8sdns.authorities.zoneauthority import Served, ZoneAuthority, falls_through
 from k8sdns.authorities.zonesource import ZoneFile
 from k8sdns.corefile.goregex import GoRegex
+from k8sdns.interfaces import IReadsFiles
 
 PATTERN: Final = GoRegex(r"db\.(.*)")
 ORIGIN: Final = "{1}"
@@ -29,6 +31,7 @@ MAX_ZONES: Final = 10_000  # of one folder; further files are ignored
 _GROUP = re.compile(r"\$?\{(\d+|\w+)\}")
 
 
+@implementer(IReadsFiles)
 class AutoZones(Service):
     """Keeps a `ZoneAuthority` in step with a folder."""
 
@@ -59,6 +62,11 @@ class AutoZones(Service):
         self._fallthrough = fallthrough
         self._poll = polling.Poll(clock, reload_after, self.scan)
         self._log = Logger(namespace="k8sdns.authorities.auto")
+
+    def read_now(self) -> None:
+        """Read every zone that the folder has now, and keep none."""
+        for zone, path in self._found():
+            ZoneFile(zone, path, self._clock, word="auto").read_now()
 
     def startService(self) -> Deferred[Any]:
         """Look through the folder, and go on looking; fires when what was found is read."""

@@ -167,6 +167,10 @@ class ClusterAuthority(Authority):
         """Pass on for ever what is in none of the zones."""
         return self._zones.match(question.qname) is None
 
+    def never_answers_below(self, _question: Question, parent: bytes) -> bool:
+        """Pass on what is below `parent` if neither that nor any zone below it is ours."""
+        return self._zones.match(parent) is None and not self._zones.are_below(parent)
+
     def name_servers(self, zone: LiveZone) -> list[tuple[bytes, bytes]]:
         """Return (name, octets of an address) of those who serve `zone`."""
         return nameservers(self.store, zone, self.local_addresses, pod_names=self.tree.pod_names)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from k8sdns.waiting import Pending
 
 MAX_ATTEMPTS: Final = 100  # where the Corefile sets no bound
+TOGETHER: Final = 32  # of those who asked the same that are told in one turn of the reactor
 
 
 class Flight:
@@ -159,8 +160,17 @@ class Flight:
         body = message[start : start + shape.size]
         self._tell_usual(self._first, upstream.name, head.flags, shape, body)
         if self._followers is not None:
-            for pending in self._followers:
-                self._tell_usual(pending, upstream.name, head.flags, shape, body)
+            self._tell_usual_to(self._followers, upstream.name, head.flags, shape, body)
+
+    def _tell_usual_to(
+        self, waiting: list[Pending], upstream: str, flags: int, shape: Shape, body: bytes
+    ) -> None:
+        """Tell some in this turn of the reactor; of many, the others are told later."""
+        if len(waiting) > TOGETHER:
+            rest = waiting[TOGETHER:]
+            self._flights.later(self._tell_usual_to, rest, upstream, flags, shape, body)
+        for pending in waiting[:TOGETHER]:
+            self._tell_usual(pending, upstream, flags, shape, body)
 
     def _tell_usual(
         self, pending: Pending, upstream: str, flags: int, shape: Shape, body: bytes
@@ -242,7 +252,12 @@ class Flight:
     def _end(self, answer: Answer, upstream: str) -> None:
         self._is_over = True
         self._flights.landed(self)
-        for pending in (self._first, *(self._followers or ())):
+        self._tell_all([self._first, *(self._followers or ())], answer, upstream)
+
+    def _tell_all(self, waiting: list[Pending], answer: Answer, upstream: str) -> None:
+        if len(waiting) > TOGETHER:
+            self._flights.later(self._tell_all, waiting[TOGETHER:], answer, upstream)
+        for pending in waiting[:TOGETHER]:
             self._tell(pending, answer, upstream)
 
     def _tell(self, pending: Pending, answer: Answer, upstream: str) -> None:
@@ -262,5 +277,10 @@ class Flight:
         """Tell everybody who waits that there will be no answer."""
         self._is_over = True
         self._flights.landed(self)
-        for pending in (self._first, *(self._followers or ())):
+        self._tell_failure([self._first, *(self._followers or ())], error)
+
+    def _tell_failure(self, waiting: list[Pending], error: ServerFailure) -> None:
+        if len(waiting) > TOGETHER:
+            self._flights.later(self._tell_failure, waiting[TOGETHER:], error)
+        for pending in waiting[:TOGETHER]:
             pending.tell(Failure(error))

@@ -37,7 +37,8 @@ class Flights:
     """Takes questions to upstreams; identical ones that come meanwhile share the reply.
 
     `members` are the upstreams. `policy` puts them in the order in which to ask them, `chosen`
-    takes one of them; no more than `bound` questions wait.
+    takes one of them; no more than `bound` questions wait. `later` calls in the next turn of the
+    reactor.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Flights:
         chosen: Callable[[Sequence[Member]], Member],
         word: str,
         bound: int,
+        later: Callable[..., None],
     ) -> None:
         self.settings = settings
         self.now = now
@@ -58,6 +60,7 @@ class Flights:
         self._policy = policy
         self._chosen = chosen
         self._bound = bound
+        self.later = later
         self._forces_stream = settings.force_tcp
         self._prefers_datagrams = settings.prefer_udp
         self._zone = settings.zone

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random, SystemRandom
 from typing import Any
 
@@ -23,8 +24,9 @@ from k8sdns.authorities.upstream.attempt import Attempt, Outcome
 from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.failure import UpstreamFailure
 from k8sdns.authorities.upstream.health import FailTimes, Health, Probe
+from k8sdns.authorities.upstream.pages import PageCheck, Subject
 from k8sdns.authorities.upstream.policies import policy_named
-from k8sdns.authorities.upstream.query import query_of
+from k8sdns.authorities.upstream.query import Query, query_of
 from k8sdns.authorities.upstream.upstream import Surroundings, TransportSettings, Upstream
 from k8sdns.interfaces import IPendingAuthority, IRemoteAuthority, IUpstreams
 from k8sdns.metrics import (
@@ -51,7 +53,8 @@ class ForwardSettings:
     next_rcodes: frozenset[int] = frozenset()
     next_on_nodata: bool = False
     fails_fast: bool = False
-    fail_timeout: float | None = None  # how long one failure counts, where nothing is probed
+    fail_timeout: float | None = None  # how long one failure counts, where no query probes
+    page_check: PageCheck | None = None  # of a page over HTTP, where `fail_timeout` is set
     nobody: str = "no healthy proxies"  # the error where there is nobody to ask
     give_up_after: float = 5.0
     transport: TransportSettings = field(default_factory=TransportSettings)
@@ -120,6 +123,10 @@ class Forward(Authority):
         self._around = around
         self._random = random or SystemRandom()
         self._probe_failures = metrics.counter(PROXY_HEALTHCHECK_FAILURES)
+        self._destinations = tuple(destinations)
+        self._left_out: set[str] = set()
+        self._reaching: set[Upstream] = set()  # those left out that are asked all the same
+        self._watchers: list[Callable[[], None]] = []
         policy: Any = policy_named(settings.policy, self._random)
         self.flights = Flights(
             settings,
@@ -129,6 +136,7 @@ class Forward(Authority):
             self._random.choice,
             self.word,
             settings.max_concurrent or MAX_IN_FLIGHT,
+            self._later,
         )
         self.flights.members = [self._member(destination) for destination in destinations]
         # What `answer` does, without a Deferred: for those on the way of a query.
@@ -147,9 +155,20 @@ class Forward(Authority):
             max_fails=settings.max_fails,
             probe=settings.probe,
             over_stream=settings.force_tcp,
-            on_failure=lambda: self._probe_failures.add(self.word, upstream.name),
+            on_failure=lambda: self._probe_failed(upstream),
         )
         return Member(upstream, health)
+
+    def _probe_failed(self, upstream: Upstream) -> None:
+        self._probe_failures.add(self.word, upstream.name)
+
+    def page_subjects(self) -> list[Subject]:
+        """Return the upstreams whose health knows of pages over HTTP."""
+        return [
+            Subject(upstream.destination, health, partial(self._probe_failed, upstream))
+            for upstream, health in ((each.upstream, each.health) for each in self.members)
+            if isinstance(health, FailTimes)
+        ]
 
     def answer(self, question: Question) -> Answer | Deferred[Answer | None] | None:
         """Forward `question`; None for a name that is not under our zone."""
@@ -166,11 +185,28 @@ class Forward(Authority):
         """How many questions wait."""
         return self.flights.in_flight
 
+    def _later(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Call in the next turn of the reactor."""
+        self._around.clock.callLater(0, call, *arguments)
+
     def use(self, destinations: Sequence[Destination]) -> None:
-        """Ask these from now on; upstreams that stay keep their connections and health."""
+        """Ask these from now on; upstreams that stay keep their connections and health.
+
+        One that was left out and is among them stays left out: that it was named again does not
+        say that it changed. Whoever watches may find out.
+        """
+        self._destinations = tuple(destinations)
+        self._left_out &= {str(each) for each in destinations}
+        self._choose_members()
+        for changed in tuple(self._watchers):
+            changed()
+
+    def _choose_members(self) -> None:
         known = {member.upstream.destination: member for member in self.members}
         self.flights.members = [
-            known.pop(each) if each in known else self._member(each) for each in destinations
+            known.pop(each) if each in known else self._member(each)
+            for each in self._destinations
+            if str(each) not in self._left_out
         ]
         for member in known.values():
             member.health.stop()
@@ -183,26 +219,56 @@ class Forward(Authority):
         return self.settings.zone
 
     def upstreams(self) -> tuple[str, ...]:
-        """Return the addresses of the upstreams."""
-        return tuple(member.upstream.name for member in self.members)
+        """Return the addresses of the upstreams; those left out are among them."""
+        return tuple(map(str, self._destinations))
 
     def reach(self, upstream: str, qname: bytes, qtype: int) -> Deferred[bool]:
         """Ask one upstream past policy and health; fires whether a reply came."""
-        asked = _Reached()
-        query = query_of(Question(qname, qtype))
-        for member in self.members:
-            if member.upstream.name == upstream:
-                member.upstream.ask(query, asked, over_stream=self.settings.force_tcp)
-                return asked.done
+        for destination in self._destinations:
+            if str(destination) == upstream:
+                return self._reach(destination, query_of(Question(qname, qtype)))
         return succeed(False)
 
+    def _reach(self, destination: Destination, query: Query) -> Deferred[bool]:
+        asked = _Reached()
+        for member in self.members:
+            if member.upstream.destination == destination:
+                member.upstream.ask(query, asked, over_stream=self.settings.force_tcp)
+                return asked.done
+        apart = Upstream(destination, self._around, self.settings.transport)
+        self._reaching.add(apart)
+        apart.ask(query, asked, over_stream=self.settings.force_tcp)
+        return asked.done.addCallback(self._reached, apart)
+
+    def _reached(self, is_reached: bool, apart: Upstream) -> bool:
+        # Not now: its attempt is just ending.
+        self._around.clock.callLater(0, self._close_apart, apart)
+        return is_reached
+
+    def _close_apart(self, apart: Upstream) -> None:
+        self._reaching.discard(apart)
+        apart.close()
+
     def leave_out(self, upstream: str) -> None:
-        """Ask `upstream` no more, until the upstreams are given anew."""
-        kept = [member.upstream.destination for member in self.members]
-        self.use([each for each in kept if str(each) != upstream])
+        """Ask `upstream` no more, until it is taken back or no longer among them."""
+        self._left_out.add(upstream)
+        self._choose_members()
+
+    def take_back(self, upstream: str) -> None:
+        """Ask `upstream` again."""
+        if upstream in self._left_out:
+            self._left_out.remove(upstream)
+            self._choose_members()
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Have `changed` called after each `use`; return what ends that."""
+        self._watchers.append(changed)
+        return lambda: self._watchers.remove(changed)
 
     def close(self) -> None:
         """End what is in flight, close every socket and connection."""
         self.flights.end_all()
         for member in self.members:
             member.close()
+        for apart in tuple(self._reaching):
+            self._close_apart(apart)

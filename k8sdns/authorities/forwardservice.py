@@ -11,18 +11,22 @@ from dataclasses import replace
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from k8sdns import metrics as table
 from k8sdns.authorities.forward import Forward, ForwardSettings, Member
 from k8sdns.authorities.polling import Poll, signature
 from k8sdns.authorities.upstream import resolvconf
-from k8sdns.authorities.upstream.destination import Destination
-from k8sdns.authorities.upstream.destinations import MAX_UPSTREAMS
+from k8sdns.authorities.upstream.destination import BadDestination, Destination
+from k8sdns.authorities.upstream.destinations import MAX_UPSTREAMS, Targets, judge_number
+from k8sdns.authorities.upstream.hostnames import HostName, addresses_of
 from k8sdns.authorities.upstream.network import SystemNetwork
+from k8sdns.authorities.upstream.pages import PageChecks
 from k8sdns.authorities.upstream.randomness import Randomness
 from k8sdns.authorities.upstream.resolvconf import ResolvConf
 from k8sdns.authorities.upstream.upstream import Surroundings
+from k8sdns.errors import ConfigurationError
 from k8sdns.metrics import Counts, Metrics
 
 POLL_SECONDS = 5.0
@@ -53,43 +57,76 @@ def with_file_options(
 
 
 class ForwardService(Service):
-    """Runs one `Forward` whose upstreams are `fixed` and those that the files `paths` name."""
+    """Runs one `Forward` whose upstreams are what `targets` stand for.
+
+    `found` is what their files said last. Host names are looked up at the start, at `resolvers` or
+    as the system does; it fails with ConfigurationError if one has no address.
+    """
 
     def __init__(
         self,
         settings: ForwardSettings,
-        fixed: Sequence[Destination],
-        paths: Sequence[str],
+        targets: Targets,
         found: ResolvConf,
         around: Surroundings,
         metrics: Metrics,
         word: str = "forward",
+        resolvers: Sequence[Destination] = (),
     ) -> None:
-        self._fixed = tuple(fixed)
+        self._targets = targets
+        self._files = found
+        self._hosts: dict[HostName, list[Destination]] = {}
+        self._around = around
+        self._resolvers = resolvers
         self._metrics = metrics
         self._seen: dict[tuple[int, str], int] = {}
-        self.forward = Forward(settings, self._destinations(found), around, metrics, word=word)
-        watch = resolvconf.Watch(tuple(paths), signature, self._changed, _complain)
-        self._poll = Poll(around.clock, POLL_SECONDS if paths else 0, watch.look)
+        self.forward = Forward(settings, self._destinations(), around, metrics, word=word)
+        watch = resolvconf.Watch(targets.paths, signature, self._changed, _complain)
+        self._poll = Poll(around.clock, POLL_SECONDS if targets.paths else 0, watch.look)
+        self._pages: PageChecks | None = None
+        if settings.page_check is not None:
+            self._pages = PageChecks(
+                settings.page_check,
+                around.clock,
+                around.network.page_status,
+                self.forward.page_subjects,
+            )
 
-    def _destinations(self, found: ResolvConf) -> list[Destination]:
-        return list(dict.fromkeys((*self._fixed, *found.servers)))[:MAX_UPSTREAMS]
+    def _destinations(self) -> list[Destination]:
+        return self._targets.upstreams(self._files, self._hosts)[:MAX_UPSTREAMS]
 
     def _changed(self, found: ResolvConf) -> None:
-        destinations = self._destinations(found)
+        self._files = found
+        destinations = self._destinations()
         log.info("asking {upstreams} now", upstreams=", ".join(map(str, destinations)))
         self.forward.use(destinations)
 
-    def startService(self) -> None:
-        """Begin to watch the files and to count."""
+    async def _look_up(self) -> None:
+        for host in self._targets.host_names:
+            self._hosts[host] = await addresses_of(host, self._resolvers, self._around)
+        try:
+            judge_number(len(self._targets.upstreams(self._files, self._hosts)))
+        except BadDestination as error:
+            raise ConfigurationError(f"plugin/{self.forward.word}: {error}") from None
+        self.forward.use(self._destinations())
+
+    def startService(self) -> Deferred[None] | None:
+        """Begin to watch the files and to count; fires once host names are looked up."""
         super().startService()  # type: ignore[no-untyped-call]
         self._poll.start()
+        if self._pages is not None:
+            self._pages.start()
         self._metrics.before_scrape(self._count)
+        if not self._targets.host_names:
+            return None
+        return Deferred.fromCoroutine(self._look_up())
 
     def stopService(self) -> None:
         """Close everything."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._poll.stop()
+        if self._pages is not None:
+            self._pages.stop()
         self._count()
         self._metrics.not_before_scrape(self._count)
         self.forward.close()

@@ -18,6 +18,7 @@ from k8sdns import names, records
 from k8sdns.answers import Answer, Question
 from k8sdns.authorities.backends import Backend, ServiceView, address_octets
 from k8sdns.authorities.clusterauthority import ClusterAuthority, ClusterOptions
+from k8sdns.authorities.enclosers import Enclosers, lacks
 from k8sdns.authorities.externalname import Chase
 from k8sdns.authorities.livezone import LiveZone
 from k8sdns.authorities.memo import MAX_ANSWERS, Memo
@@ -71,6 +72,7 @@ class KubernetesAuthority(ClusterAuthority):
         self._find_below = self._below.get
         self._refused = Answer(rcode=records.REFUSED, source=self.word)
         super().__init__(store, zones, **options)
+        self._enclosers = Enclosers(store, may_hide=self.tree.ignores_empty)
 
     def _forget_all(self) -> None:
         self._memo.clear()
@@ -94,10 +96,14 @@ class KubernetesAuthority(ClusterAuthority):
             self._renew()
         at = qname[0] + 1
         below = self._find_below(qname[at:])
-        if below is not None and qname[1:at] not in below.services and qtype not in _APART:
-            zone = below.zone
-            question.zone, question.zone_at = zone.name, at + below.zone_at
-            return self._missing(question, zone)
+        if below is not None and qtype not in _APART:
+            label, services, zone = qname[1:at], below.services, below.zone
+            if label not in services:
+                self._place(question, below, at)
+                return self._missing(question, zone)
+            if not self.tree.ignores_empty and lacks(services[label], qtype):
+                self._place(question, below, at)
+                return zone.nodata
         found = self._zones.match(qname)
         if found is None:
             return None
@@ -109,7 +115,18 @@ class KubernetesAuthority(ClusterAuthority):
             made = self._answer_in_tree(question, zone, labels)
         else:
             made = self._answer_at_top(question, zone, labels)
-        return self._missing(question, zone) if made is None else made
+        if made is not None:
+            return made
+        if zone.holds_objects_alone:
+            question.encloser = self._enclosers.of(question, labels)
+        return self._missing(question, zone)
+
+    def _place(self, question: Question, below: Below, at: int) -> None:
+        """Note where a question right below a namespace stands, for whoever denies it."""
+        zone = below.zone
+        question.zone, question.zone_at = zone.name, at + below.zone_at
+        if zone.holds_objects_alone:
+            question.encloser = self._enclosers.around(below.services, at, question.qtype)
 
     def _missing(self, question: Question, zone: LiveZone) -> Answer | None:
         """Deny a name, unless that would be a lie: before the first listing nobody can know."""
@@ -232,7 +249,7 @@ class KubernetesAuthority(ClusterAuthority):
             if octets is None:
                 return None
             if not octets or question.qtype not in _ADDRESSES:
-                return self._empty(zone) if view.service.is_headless else zone.nodata
+                return self._without(question, zone, place, view.service)
             answer = self._addresses(question, octets)
         else:
             backends = view.select(place)
@@ -252,6 +269,19 @@ class KubernetesAuthority(ClusterAuthority):
             return self._positive(found, additional) if found else self._empty(zone)
         octets = address_octets(backends, question.qtype)
         return self._addresses(question, octets) if octets else self._empty(zone)
+
+    def _without(
+        self, question: Question, zone: LiveZone, place: Place, service: Service
+    ) -> Answer:
+        """Say that a Service has no such records at its own name."""
+        if service.is_headless:
+            return self._empty(zone)
+        self._remember(question, zone, place.namespace)
+        if zone.holds_objects_alone:
+            services = self.store.services_in[place.namespace]
+            at = question.qname[0] + 1
+            question.encloser = self._enclosers.around(services, at, question.qtype)
+        return zone.nodata
 
     def _empty(self, zone: LiveZone) -> Answer:
         """Say that endpoints have no such records; before the first listing nobody can know."""

@@ -29,12 +29,15 @@ class LiveZone:
     """A served zone; `renew` replaces its SOA and denials when the serial moves or the TTL changes.
 
     `always_falls` and `falls_below` say for which of its missing names the next authority is asked.
+    `holds_objects_alone` is set where nothing but a cluster's tree is in the zone: no names of
+    addresses, no other zone (`LiveZones` knows), and nothing that falls through.
     """
 
     __slots__ = (
         "_unready",
         "always_falls",
         "falls_below",
+        "holds_objects_alone",
         "is_reverse",
         "may_fall",
         "name",
@@ -56,6 +59,7 @@ class LiveZone:
         self.always_falls = any(names.is_subdomain(name, zone) for zone in fallthrough)
         self.falls_below = tuple(zone for zone in fallthrough if names.is_subdomain(zone, name))
         self.may_fall = self.always_falls or bool(self.falls_below)
+        self.holds_objects_alone = not self.may_fall and not holds_addresses(name)
         self.renew(0, 0)
 
     def renew(self, serial: int, ttl: int, options: Options = ()) -> None:
@@ -105,6 +109,9 @@ class LiveZones:
         self._by_name = {zone: LiveZone(zone, source, below) for zone in zones}
         self._ends = tuple(self._by_name)
         self._lengths = frozenset(map(len, self._by_name))
+        for zone in self:
+            if self.are_below(zone.name):
+                zone.holds_objects_alone = False
         self.primary = next((z.name for z in self if not z.is_reverse), names.ROOT)
 
     def __iter__(self) -> Iterator[LiveZone]:
@@ -113,6 +120,10 @@ class LiveZones:
     def get(self, name: bytes) -> LiveZone | None:
         """Return the zone of exactly this name."""
         return self._by_name.get(name)
+
+    def are_below(self, parent: bytes) -> bool:
+        """Tell whether a zone is below `parent`, itself not counted."""
+        return any(zone != parent and names.is_subdomain(zone, parent) for zone in self._ends)
 
     def match(self, qname: bytes) -> tuple[LiveZone, list[bytes], int] | None:
         """Return the longest zone around `qname`, the labels left of it, and where it begins.
@@ -142,3 +153,8 @@ class LiveZones:
 def is_reverse(zone: bytes) -> bool:
     """Tell whether `zone` is in one of the trees of addresses (RFC 1035 §3.5, RFC 3596 §2.5)."""
     return names.is_subdomain(zone, _IN_ADDR) or names.is_subdomain(zone, _IP6)
+
+
+def holds_addresses(zone: bytes) -> bool:
+    """Tell whether names of addresses are in `zone`: it is in one of their trees, or around one."""
+    return is_reverse(zone) or any(names.is_subdomain(tree, zone) for tree in (_IN_ADDR, _IP6))

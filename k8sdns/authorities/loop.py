@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import SystemRandom
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -31,53 +32,85 @@ _TROUBLE = "https://coredns.io/plugins/loop#troubleshooting"
 _STUB_ADDRESSES = frozenset({"127.0.0.53", "127.0.0.54"})
 
 
-class Probe:
+class Probe(NamedTuple):
     """One upstream that is being looked at, and the name that it alone was asked for."""
 
-    def __init__(self, upstreams: Any, upstream: str, qname: bytes) -> None:
-        self.upstreams = upstreams  # provides IUpstreams
-        self.upstream = upstream
-        self.qname = qname
-        self.is_over = False
+    upstreams: Any  # provides IUpstreams
+    upstream: str
+    qname: bytes
+    found: Found  # called should the name come back, with the probe and the way it came
+
+
+Found = Callable[[Probe, str], None]
 
 
 class LoopProbes(Service):
-    """Asks every upstream at the start, until it replied or half a minute is over."""
+    """Asks every upstream at the start, until it replied or half a minute is over.
+
+    So it does with all upstreams of an authority where these have changed. `found` is told of a
+    loop that was there at the start, `found_later` of one that came by a change.
+    """
 
     def __init__(
         self,
         zone: bytes,
         clock: IReactorTime,
-        found: Callable[[Probe, str], None],
+        found: Found,
+        found_later: Found,
         random: SystemRandom | None = None,
     ) -> None:
         self.zone = zone
         self.probes: dict[bytes, Probe] = {}  # those under way, by their name
         self._clock = clock
         self._found = found
+        self._found_later = found_later
         self._random = random or SystemRandom()
         self._calls: set[IDelayedCall] = set()
         self._ends_at = 0.0
+        self._watched: list[Any] = []
+        self._unwatch: list[Callable[[], None]] = []
 
     def add(self, upstreams: Any) -> None:
         """Look at the servers of one authority; it provides IUpstreams."""
+        self._watched.append(upstreams)
+
+    def _prepare(self, upstreams: Any, found: Found) -> list[Probe]:
         zone = upstreams.zone if names.is_subdomain(upstreams.zone, self.zone) else self.zone
+        made = []
         for upstream in upstreams.upstreams():
             labels = [str(self._random.getrandbits(62)).encode() for _ in range(2)]
             qname = names.from_labels(labels, zone)
-            self.probes[qname] = Probe(upstreams, upstream, qname)
+            made.append(Probe(upstreams, upstream, qname, found))
+        self.probes.update({probe.qname: probe for probe in made})
+        return made
 
     def startService(self) -> None:
         """Ask them all."""
         super().startService()  # type: ignore[no-untyped-call]
+        self._unwatch = [each.watch(partial(self._changed, each)) for each in self._watched]
+        # Not before now: host names are looked up at the start.
+        for each in self._watched:
+            self._prepare(each, self._found)
+        self._ask_all(list(self.probes.values()))
+
+    def _changed(self, upstreams: Any) -> None:
+        self.probes = {
+            qname: probe for qname, probe in self.probes.items() if probe.upstreams is not upstreams
+        }
+        self._ask_all(self._prepare(upstreams, self._found_later))
+
+    def _ask_all(self, probes: Sequence[Probe]) -> None:
         self._ends_at = self._clock.seconds() + GIVE_UP_SECONDS
-        for probe in list(self.probes.values()):
+        for probe in probes:
             self._later(0, probe)
 
     def stopService(self) -> None:
         """Ask no more."""
         super().stopService()  # type: ignore[no-untyped-call]
         self.probes.clear()
+        for unwatch in self._unwatch:
+            unwatch()
+        self._unwatch.clear()
         for call in self._calls:
             if call.active():
                 call.cancel()
@@ -88,6 +121,8 @@ class LoopProbes(Service):
         self._calls.add(self._clock.callLater(seconds, self._ask, probe))
 
     def _ask(self, probe: Probe) -> None:
+        if probe.qname not in self.probes:
+            return
         if self._clock.seconds() >= self._ends_at:
             self.probes.pop(probe.qname, None)
             return
@@ -96,8 +131,9 @@ class LoopProbes(Service):
 
     def _asked(self, is_reached: bool, probe: Probe) -> None:
         if is_reached:
-            # It may be on its way to us still: a server answers before it gave up asking us.
-            self.probes.pop(probe.qname, None)
+            # One that came back is no longer here: whoever loops hears from us first.
+            if self.probes.pop(probe.qname, None) is not None:
+                probe.upstreams.take_back(probe.upstream)
         elif self.running and probe.qname in self.probes:
             self._later(RETRY_SECONDS, probe)
 
@@ -106,7 +142,7 @@ class LoopProbes(Service):
         probe = self.probes.pop(question.qname, None)
         if probe is None:
             return False
-        self._found(probe, f"{_place(question.peer)} -> {_place(question.local)}")
+        probe.found(probe, f"{_place(question.peer)} -> {_place(question.local)}")
         return True
 
 
@@ -133,6 +169,10 @@ class LoopGuard(Authority):
     def never_answers(self, question: Question) -> bool:
         """Pass on for ever what is no probe."""
         return question.qtype != records.HINFO
+
+    def never_answers_below(self, question: Question, _parent: bytes) -> bool:
+        """The same: probes are told by their type."""
+        return self.never_answers(question)
 
     def answer(self, question: Question) -> Answer | None:
         """Return None; a probe that came back is refused, so that it goes round no further."""
@@ -167,7 +207,7 @@ def remedy(upstream: str) -> str:
     return "that server forwards to this one; take it out of `forward`, or this one out of its own"
 
 
-def warn_only(zone: bytes) -> Callable[[Probe, str], None]:
+def warn_only(zone: bytes) -> Found:
     """Return what takes a looping upstream out of use and goes on."""
 
     def found(probe: Probe, way: str) -> None:
@@ -177,7 +217,7 @@ def warn_only(zone: bytes) -> Callable[[Probe, str], None]:
     return found
 
 
-def halting(zone: bytes, halt: Callable[[str], None]) -> Callable[[Probe, str], None]:
+def halting(zone: bytes, halt: Callable[[str], None]) -> Found:
     """Return what ends the process, as CoreDNS does."""
 
     def found(probe: Probe, way: str) -> None:

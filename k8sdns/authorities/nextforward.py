@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -49,6 +50,15 @@ class NextForward(Authority):
     def leave_out(self, upstream: str) -> None:
         """Ask one upstream of the first no more."""
         self._first.leave_out(upstream)
+
+    def take_back(self, upstream: str) -> None:
+        """Ask one upstream of the first again."""
+        self._first.take_back(upstream)
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Tell of changes of the first."""
+        unwatch: Callable[[], None] = self._first.watch(changed)
+        return unwatch
 
     def answer(self, question: Question) -> Asked:
         """Return the answer of the first that is content with it."""

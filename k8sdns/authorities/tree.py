@@ -33,7 +33,7 @@ class ClusterTree:
         self.pod_names = endpoint_pod_names
         self._namespaces = namespaces
         self._labels = None if namespaces is None else {name.encode("utf-8") for name in namespaces}
-        self._ignore_empty = ignore_empty_service
+        self.ignores_empty = ignore_empty_service
         self._noendpoints = noendpoints
         self._views: dict[tuple[bytes, bytes], ServiceView] = {}
 
@@ -74,7 +74,7 @@ class ClusterTree:
                 service,
                 () if self._noendpoints else self.store.slices_of(*key),
                 pod_names=self.pod_names,
-                ignore_empty=self._ignore_empty,
+                ignore_empty=self.ignores_empty,
             )
         return view
 

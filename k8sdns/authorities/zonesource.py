@@ -6,6 +6,7 @@ zone replaces the old one. Refuses to know questions, and how zone files are wri
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Generator
 from typing import Any, Final
@@ -15,15 +16,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from k8sdns import names
 from k8sdns.authorities import polling, zonefile
 from k8sdns.authorities.zone import Zone
 from k8sdns.authorities.zonelookup import ZoneAnswers
+from k8sdns.interfaces import IReadsFiles
 
 RELOAD_AFTER: Final = 60.0  # seconds (CoreDNS: file's reload 1m)
 
 
+@implementer(IReadsFiles)
 class ZoneFile(Service):
     """One zone of one file, kept up to date; the last good zone stays when the file breaks.
 
@@ -68,6 +72,14 @@ class ZoneFile(Service):
         Raises `zonefile.ZoneFileError` for a mistake in the file, OSError if it cannot be read.
         """
         self._rereading.read_if_small()
+
+    def read_now(self) -> None:
+        """Read a large file, too; of one that is not there `load` has told."""
+        if self._rereading.is_first and os.path.exists(self.path):
+            try:
+                self._take(polling.finished(self._reading()))
+            except (zonefile.ZoneFileError, OSError):
+                self._keep(Failure())
 
     def startService(self) -> Deferred[None]:
         """Read what is not read yet, and poll from now on; fires after the first reading."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,9 +15,10 @@ from k8sdns.authorities.forwardservice import (
 )
 from k8sdns.authorities.nextforward import NextForward
 from k8sdns.authorities.polling import signature
-from k8sdns.authorities.upstream.destination import BadDestination, Destination
-from k8sdns.authorities.upstream.destinations import Targets, target, targets
+from k8sdns.authorities.upstream.destination import DEFAULT_PORTS, BadDestination, Destination
+from k8sdns.authorities.upstream.destinations import Target, Targets, target, targets
 from k8sdns.authorities.upstream.health import Probe
+from k8sdns.authorities.upstream.hostnames import HostName
 from k8sdns.authorities.upstream.policies import FORWARD_POLICIES
 from k8sdns.authorities.upstream.tls import BadCertificate, tls_for
 from k8sdns.authorities.upstream.upstream import TransportSettings
@@ -38,11 +40,15 @@ from k8sdns.corefile.settings import (
 from k8sdns.server.draft import BlockDraft
 
 
-def _target(token: Token, context: Context) -> Destination | str:
+def _target(token: Token, context: Context) -> Target:
     try:
-        return target(token.text, context.path(token.text))
+        return target(token.text, context.path(token.text), takes_host_names=True)
     except BadDestination as error:
         raise ValueError(str(error)) from None
+
+
+def _resolver(token: Token, context: Context) -> Destination:
+    return Destination(*kinds.address(DEFAULT_PORTS["dns"]).convert(token, context))
 
 
 def _rcode(word: str) -> int:
@@ -63,6 +69,14 @@ def _tls(line: Line, context: Context) -> tuple[str, ...]:
     if len(line) > 4:
         raise ValueError("tls takes at most three files: [CA | CERT KEY | CERT KEY CA]")
     return tuple(context.path(token.text) for token in line[1:])
+
+
+def _source_address(word: str) -> str:
+    try:
+        address = ipaddress.ip_address(word)
+    except ValueError:
+        raise ValueError(f"'{word}' is not an IP address") from None
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _health_check(line: Line, context: Context) -> Probe:
@@ -88,10 +102,11 @@ class Settings:
     """Answers with what other name servers say about the names under a zone."""
 
     from_: bytes = argument(kinds.zone("FROM"), help="The zone whose names are forwarded.")
-    to: tuple[Destination | str, ...] = arguments(
-        Kind("TO", "an address, dns://ADDRESS, tls://ADDRESS or a resolv.conf", _target),
+    to: tuple[Target, ...] = arguments(
+        Kind("TO", "an address or host name, dns://… and tls://… too, or a resolv.conf", _target),
         least=1,
-        help="Upstreams: addresses with or without a port, or files like resolv.conf; at most 15.",
+        help="Upstreams: addresses or host names with or without a port, or files like "
+        "resolv.conf; at most 15.",
     )
     except_: tuple[bytes, ...] = options(
         kinds.zones("NAMES"), help="Names under these go on to the next directive."
@@ -163,14 +178,19 @@ class Settings:
         help="Fail at once while every upstream is down, instead of asking one all the same."
     )
     source_address: str = option(
-        kinds.ip(), default="", shown="any", help="The local address that questions leave from."
+        kinds.of_text("IP", "an IP address", _source_address),
+        default="",
+        shown="any",
+        help="The local address that questions leave from.",
+    )
+    resolver: tuple[Destination, ...] = options(
+        Kind("IP[:PORT]", "an IP address with or without a port", _resolver),
+        shown="the system's",
+        help="Who knows the addresses of host names in TO.",
     )
 
     ACCEPTED: ClassVar = {
         "doh_method": "is not needed: upstreams are asked over UDP, TCP and TLS",
-    }
-    REFUSED: ClassVar = {
-        "resolver": "is not supported: upstreams are given as addresses, not as host names",
     }
 
     def check(self, _context: Context) -> None:
@@ -178,7 +198,8 @@ class Settings:
         found = self.targets
         if self.max_age and self.max_age < self.expire:
             raise Mistake("max_age must not be less than expire", "max_age")
-        if self.tls_servername and any(each.server_name for each in found.fixed):
+        named = (each.server_name for each in found.words if not isinstance(each, str))
+        if self.tls_servername and any(named):
             raise Mistake(
                 "tls_servername and a name behind % in TO exclude each other", "tls_servername"
             )
@@ -192,9 +213,15 @@ class Settings:
     def targets(self) -> Targets:
         """The upstreams; raises ValueError where there are too many or none."""
         try:
-            return targets(self.to)
+            return targets([self._certified(each) for each in self.to])
         except BadDestination as error:
             raise ValueError(str(error)) from None
+
+    def _certified(self, word: Target) -> Target:
+        """Have the certificate of a host name carry that name, unless another is given."""
+        if not isinstance(word, HostName) or word.server_name or self.tls_servername:
+            return word
+        return word._replace(server_name=word.name.removesuffix("."))
 
     @property
     def forwarding(self) -> ForwardSettings:
@@ -241,7 +268,9 @@ def _service(settings: Settings, block: BlockDraft) -> ForwardService:
             has_policy=settings.policy is not None,
             has_timeout=settings.read_timeout is not None,
         )
-        return ForwardService(forwarding, found.fixed, found.paths, files, around, context.metrics)
+        return ForwardService(
+            forwarding, found, files, around, context.metrics, resolvers=settings.resolver
+        )
 
     key = ("forward", settings, signature(settings.tls or ()))
     return context.share.take(key, make)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from k8sdns import names
@@ -47,9 +48,11 @@ from k8sdns.corefile.values import convert
 from k8sdns.errors import ConfigurationError
 from k8sdns.interfaces import IGate
 from k8sdns.server import sockets
-from k8sdns.server.draft import FEEDER, WORKER, BlockDraft, Context as Surroundings
+from k8sdns.server.draft import FEEDER, REHEARSAL, WORKER, BlockDraft, Context as Surroundings
 
 AUDIT_PERIOD = 600.0  # seconds
+log = Logger()
+
 SNAPSHOT_MAX_AGE = 86400.0  # seconds
 
 _REVERSE = (names.from_text("in-addr.arpa"), names.from_text("ip6.arpa"))
@@ -262,8 +265,14 @@ def _manifest_source(
     return make
 
 
-def _live_source(settings: Settings, context: Surroundings) -> Callable[[Store], LiveSource]:
-    def make(store: Store) -> LiveSource:
+def _live_source(
+    settings: Settings, context: Surroundings
+) -> Callable[[Store], LiveSource | ManifestSource]:
+    def make(store: Store) -> LiveSource | ManifestSource:
+        if context.role == REHEARSAL and _needs_a_pod(settings):
+            # A Corefile for pods is no worse for being checked outside of one.
+            log.warn("not inside a Kubernetes pod: a start would be refused here")
+            return _manifest_source(settings, context)(store)
         # Imported here: a server of manifests, and a worker, never load what it takes.
         from k8sdns.cluster.credentials import access_for  # noqa: PLC0415
 
@@ -292,6 +301,12 @@ def _live_source(settings: Settings, context: Surroundings) -> Callable[[Store],
         )
 
     return make
+
+
+def _needs_a_pod(settings: Settings) -> bool:
+    """Tell whether only a pod's service account would help."""
+    found = ("KUBERNETES_SERVICE_HOST", "KUBECONFIG")
+    return not (settings.kubeconfig or settings.endpoint or any(map(os.environ.get, found)))
 
 
 def _source_key(settings: Settings) -> tuple[object, ...]:

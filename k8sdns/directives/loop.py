@@ -27,8 +27,9 @@ def install(settings: Settings, block: BlockDraft) -> None:
     """Add the probes and what recognises them."""
     zone = block.zones[0]
     context = block.context
-    found = warn_only(zone) if settings.quarantine else halting(zone, context.halt)
-    probes = LoopProbes(zone, context.clock, found)
+    found_later = warn_only(zone)
+    found = found_later if settings.quarantine else halting(zone, context.halt)
+    probes = LoopProbes(zone, context.clock, found, found_later)
     block.add(LoopGuard(probes))
     block.add(probes)
 

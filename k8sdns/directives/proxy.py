@@ -5,8 +5,9 @@ Corefiles of that time go on to work. What its sockets were like, one a question
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from k8sdns.authorities.forward import ForwardSettings
 from k8sdns.authorities.forwardservice import (
@@ -14,8 +15,9 @@ from k8sdns.authorities.forwardservice import (
     system_surroundings,
     with_file_options,
 )
-from k8sdns.authorities.upstream.destination import BadDestination, Destination
-from k8sdns.authorities.upstream.destinations import Targets, target, targets
+from k8sdns.authorities.upstream.destination import BadDestination
+from k8sdns.authorities.upstream.destinations import Target, Targets, target, targets
+from k8sdns.authorities.upstream.pages import PageCheck
 from k8sdns.authorities.upstream.policies import PROXY_POLICIES
 from k8sdns.authorities.upstream.upstream import TransportSettings
 from k8sdns.corefile import kinds
@@ -37,7 +39,7 @@ from k8sdns.server.draft import BlockDraft
 GIVE_UP_SECONDS = 10.0  # less than what the server itself waits; CoreDNS tried for 16
 
 
-def _target(token: Token, context: Context) -> Destination | str:
+def _target(token: Token, context: Context) -> Target:
     try:
         return target(token.text, context.path(token.text))
     except BadDestination as error:
@@ -58,11 +60,20 @@ def _protocol(line: Line, _context: Context) -> bool:
     return bool(words[1:])
 
 
-def _health_check(line: Line, context: Context) -> bool:
-    context.warn(
-        "upstreams are not asked over HTTP whether they live: failures to answer show it", line[0]
-    )
-    return True
+def _health_check(line: Line, context: Context) -> PageCheck:
+    """Read ``health_check PATH:PORT [DURATION]``."""
+    if not 2 <= len(line) <= 3:
+        raise ValueError("write: health_check PATH:PORT [DURATION], such as /health:8080 4s")
+    path, colon, port = line[1].text.rpartition(":")
+    if not colon:
+        raise ValueError(f"'{line[1].text}' has no port: write PATH:PORT, such as /health:8080")
+    if not re.fullmatch(r"/[!-~]*", path):
+        raise ValueError(f"'{path}' is no path: it begins with / and has no spaces")
+    word = replace(line[1], text=port)
+    number = kinds.integer(1, 65535).convert(word, context) if port else 0  # 0: the upstream's own
+    if len(line) == 2:
+        return PageCheck(path, number)
+    return PageCheck(path, number, kinds.duration(0.1).convert(line[2], context))
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ class Settings:
     """Answers with what other name servers say; `forward` is what to write today."""
 
     from_: bytes = argument(kinds.zone("FROM"), help="The zone whose names are forwarded.")
-    to: tuple[Destination | str, ...] = arguments(
+    to: tuple[Target, ...] = arguments(
         Kind("TO", "an address with or without a port, or a file like resolv.conf", _target),
         least=1,
         help="Upstreams; at most 15.",
@@ -87,13 +98,13 @@ class Settings:
     max_fails: int = option(
         kinds.integer(0), default=3, help="Failures that count before one is down; 0: never."
     )
-    health_check: bool = parsed(
+    health_check: PageCheck | None = parsed(  # noqa: RUF009 - makes a field
         _health_check,
         form="PATH:PORT [DURATION]",
-        default=False,
+        default=None,
         gathers=False,
         shown="off",
-        help="Taken, and without effect.",
+        help="A page that hosts of upstreams must show over HTTP, asked for every 4s.",
     )
     except_: tuple[bytes, ...] = options(
         kinds.zones("NAMES"), help="Names under these go on to the next directive."
@@ -130,6 +141,7 @@ class Settings:
             force_tcp=self.protocol,
             max_fails=self.max_fails,
             fail_timeout=self.fail_timeout,
+            page_check=self.health_check,
             max_connect_attempts=0,
             fails_fast=not self.spray,
             give_up_after=GIVE_UP_SECONDS,
@@ -148,9 +160,7 @@ def _service(settings: Settings, block: BlockDraft) -> ForwardService:
         forwarding = with_file_options(
             settings.forwarding, files, has_policy=settings.policy is not None, has_timeout=False
         )
-        return ForwardService(
-            forwarding, found.fixed, found.paths, files, around, context.metrics, "proxy"
-        )
+        return ForwardService(forwarding, found, files, around, context.metrics, "proxy")
 
     return context.share.take(("proxy", settings), make)
 

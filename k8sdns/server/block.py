@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from k8sdns import answers
+from k8sdns import answers, names
 from k8sdns.answers import Answer, Question
 from k8sdns.errors import NoNextAuthority, QueryError, ServerFailure
 from k8sdns.interfaces import (
@@ -80,8 +80,15 @@ class ServerBlock:
         # What a query's own server asks: it settles what it waited for together with the reply.
         self.ask: Ask = self.respond if stages else self._ask
         self._may_repeat = not stages and self._observers_can_be_told()
+        self._routed_apart: set[bytes] = set()
         self._repeatable: tuple[Any, ...] = tuple(
             takewhile(IRepeatable.providedBy, self.chain.authorities)
+        )
+        sources = [authority.repeats_as for authority in self._repeatable]
+        self._namesakes: tuple[Any, ...] = tuple(
+            authority
+            for at, authority in enumerate(self._repeatable)
+            if authority.repeats_as in sources[at + 1 :]
         )
 
     def all(self, interface: Any) -> list[Any]:
@@ -95,6 +102,10 @@ class ServerBlock:
         """Have every question asked of the chain: others beside this block have their say."""
         self._may_repeat = False
 
+    def route_apart(self, zones: Iterable[bytes]) -> None:
+        """Take note of the zones that a listener of this block routes by."""
+        self._routed_apart.update(zones)
+
     def repeats(self, question: Question, answer: Answer) -> bool:
         """Tell whether `answer`, while it is current, is what the same question would get again.
 
@@ -105,9 +116,24 @@ class ServerBlock:
             return False
         for authority in self._repeatable:
             if not authority.never_answers(question):
-                source: str = authority.repeats_as
-                return source == answer.source
+                return self._is_from(authority, answer)
         return False
+
+    def repeats_below(self, question: Question, answer: Answer, parent: bytes) -> bool:
+        """The same of every question of this type for a name below `parent`."""
+        if not self._may_repeat:
+            return False
+        if any(zone != parent and names.is_subdomain(zone, parent) for zone in self._routed_apart):
+            return False
+        for authority in self._repeatable:
+            if not authority.never_answers_below(question, parent):
+                return self._is_from(authority, answer)
+        return False
+
+    def _is_from(self, authority: Any, answer: Answer) -> bool:
+        """Tell whether an Answer can only be that of one authority, not of a namesake behind it."""
+        source: str = authority.repeats_as
+        return source == answer.source and authority not in self._namesakes
 
     def _compiled(self, stages: Iterable[Any]) -> Respond:
         """Wrap the stages around the chain, the first one outermost."""

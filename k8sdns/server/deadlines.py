@@ -18,6 +18,7 @@ Waiting: TypeAlias = "Pending | Deferred[Any]"
 
 WAIT_SECONDS = 12.0
 MAX_WAITING = 20_000
+TOGETHER = 16  # that are cancelled in one turn of the reactor: each is a reply to send
 
 
 class Deadlines:
@@ -64,13 +65,16 @@ class Deadlines:
     def _sweep(self) -> None:
         self._call = None
         now = self._clock.seconds()
-        while self._expiry:
-            entry, expiry = next(iter(self._expiry.items()))
-            if expiry > now:
-                self._call = self._clock.callLater(expiry - now, self._sweep)
-                return
-            del self._expiry[entry]
-            entry.cancel()
+        expired: list[Waiting] = []
+        for entry, expiry in self._expiry.items():
+            if expiry > now or len(expired) == TOGETHER:
+                self._call = self._clock.callLater(max(0.0, expiry - now), self._sweep)
+                break
+            expired.append(entry)
+        for entry in expired:
+            # An earlier one of this sweep may have ended it.
+            if self._expiry.pop(entry, None) is not None:
+                entry.cancel()
 
     def cancel_all(self) -> None:
         """Give up on everything that waits: the server is going away."""

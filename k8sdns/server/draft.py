@@ -32,6 +32,7 @@ class Lookup:
 
 
 ALONE, PARENT, WORKER, FEEDER = "alone", "parent", "worker", "feeder"
+REHEARSAL = "rehearsal"  # builds all that ALONE does, to see whether it can, and starts nothing
 
 
 class Context(NamedTuple):

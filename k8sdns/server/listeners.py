@@ -8,12 +8,14 @@ what is gone.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeAlias
 
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory
 
+from k8sdns.errors import ConfigurationError, CorefileError
 from k8sdns.metrics import SOCKET_BUFFER, Metrics
 from k8sdns.server import sockets
 from k8sdns.server.datagram import DatagramPort, port_for
@@ -33,6 +35,23 @@ class ListenKey(NamedTuple):
         """Say it as the `server` label of metrics does: ``dns://:53``, ``tls://127.0.0.1:853``."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
+
+
+WrittenAt: TypeAlias = Mapping[ListenKey, tuple[str, int]]
+"""The file and line that ask for a listener."""
+
+_NOWHERE: WrittenAt = {}
+
+
+@contextmanager
+def placed(key: ListenKey, written_at: WrittenAt) -> Iterator[None]:
+    """Have an error about a listener name its place in the Corefile."""
+    try:
+        yield
+    except ConfigurationError as error:
+        if key not in written_at:
+            raise
+        raise CorefileError(str(error), *written_at[key]) from error
 
 
 class SwitchingFactory(Factory):
@@ -150,8 +169,13 @@ class Listeners:
     def __iter__(self) -> Iterator[Listener]:
         return iter(self._open.values())
 
-    def prepare(self, keys: Iterable[ListenKey]) -> dict[ListenKey, Listener]:
-        """Open what is not open yet; on failure nothing has changed."""
+    def prepare(
+        self, keys: Iterable[ListenKey], written_at: WrittenAt = _NOWHERE
+    ) -> dict[ListenKey, Listener]:
+        """Open what is not open yet; on failure nothing has changed.
+
+        Raises ConfigurationError; with the place, of a listener that `written_at` knows.
+        """
         opened: dict[ListenKey, Listener] = {}
         taken = {key.port for key in self._open}
         self._share_ports(is_shared=True)
@@ -159,7 +183,8 @@ class Listeners:
             for key in keys:
                 if key not in self._open and key not in opened:
                     listener = self._make(key, self._reactor)
-                    listener.open(is_shared=key.port in taken)
+                    with placed(key, written_at):
+                        listener.open(is_shared=key.port in taken)
                     opened[key] = listener
         except Exception:
             self.abandon(opened)

@@ -8,12 +8,13 @@ the Answer ends that in the moment in which the truth changes. Refuses to know n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from k8sdns.answers import TC, Answer, Question, Rendered
-from k8sdns.interfaces import IRepeatObserver
+from k8sdns.answers import Answer, Question, Rendered
+from k8sdns.server.denials import Denials
+from k8sdns.server.repeated import MAX_QUERY_OCTETS, Counted, is_plain, is_truncated
 from k8sdns.wire.reader import HEADER_OCTETS
 from k8sdns.wire.writer import reply as write
 
@@ -22,17 +23,14 @@ if TYPE_CHECKING:
     from k8sdns.server.server import Server
 
 Reply: TypeAlias = "bytes | None"
-Tally: TypeAlias = Callable[[int], None]
 
 MAX_REPLIES: Final = 16_384
 MAX_SIGHTINGS: Final = 8_192  # queries that were seen once, before all of them are forgotten
-MAX_QUERY_OCTETS: Final = 300  # the longest name with a plain OPT; longer ones carry options
 TOLD_A_STEP: Final = 256  # about a fifth of a millisecond
 MAX_REPLY_OCTETS: Final = 4_096  # streams may have longer ones
 MAX_RING_OCTETS: Final = 4_096  # of the addresses of one reply, twice over
 
 _ID_OCTETS: Final = 2
-_TRUNCATED: Final = TC >> 8  # in the third octet of a message
 
 
 class Ring(NamedTuple):
@@ -51,10 +49,10 @@ class Ring(NamedTuple):
         return self.head + self.addresses[at : at + self.shown] + self.tail
 
 
-class Repeated:
+class Repeated(Counted):
     """One reply: its octets behind the id, or the ring that they are cut from."""
 
-    __slots__ = ("answer", "block", "count", "octets", "question", "ring", "tallies")
+    __slots__ = ("octets", "ring")
 
     def __init__(
         self,
@@ -64,25 +62,13 @@ class Repeated:
         octets: bytes,
         ring: Ring | None,
     ) -> None:
-        self.question = question
-        self.answer = answer
-        self.block = block
+        super().__init__(question, answer, block, len(octets) + _ID_OCTETS)
         self.octets = octets
         self.ring = ring
-        size = len(octets) + _ID_OCTETS
-        self.tallies = _tallies(block, question, answer, size)
-        self.count = 0  # repetitions that nobody was told of
 
     def turned(self, ring: Ring) -> bytes:
         """Return the octets behind the id with the addresses as the rotation wants them."""
         return ring.turned(self.block.rotation.first(self.question, self.answer, ring.links))
-
-    def tell(self) -> None:
-        """Tell the observers how often the reply was given since they heard last."""
-        count, self.count = self.count, 0
-        if count:
-            for tally in self.tallies:
-                tally(count)
 
 
 class Repeater:
@@ -95,35 +81,39 @@ class Repeater:
         self._respond: Any = server.respond if is_stream else server.begin
         self._replies: dict[bytes, Repeated] = {}
         self._seen_once: dict[bytes, Answer] = {}
+        self._denials = Denials()
+        self._denial_of = self._denials.find
         self._told = 0
 
     def respond(
         self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
     ) -> Any:
         """Return the reply to one message, None for silence, or what is to be waited for."""
-        found = self._replies.get(message[2:])
-        if found is None or not found.answer.is_current:
+        query = message[2:]
+        found = self._replies.get(query)
+        if found is not None and found.answer.is_current:
+            found.count += 1
+            ring = found.ring
+            if ring is None:
+                return message[:2] + found.octets
+            return message[:2] + found.turned(ring)
+        denial = self._denial_of(message)
+        if denial is None:
             return self._respond(message, address, local_address, self.learn, self._is_stream)
-        found.count += 1
-        ring = found.ring
-        if ring is None:
-            return message[:2] + found.octets
-        return message[:2] + found.turned(ring)
+        denial.count += 1
+        octets = denial.head + message[12 : denial.end] + denial.rest
+        if self._is_sighted(query, denial.answer):
+            self._keep(query, Repeated(denial.question, denial.answer, denial.block, octets, None))
+        return message[:2] + octets
 
     def learn(self, question: Question, answer: Answer, block: ServerBlock, reply: bytes) -> None:
         """Take note of a reply whose Answer is current: the second of a kind is kept."""
-        query = question.message[2:]
-        before = self._seen_once.get(query)
-        if before is None or not before.is_current:
-            # Where answers change faster than they are asked for, keeping them is in vain. And a
-            # flood of names that are asked once each must neither cost memory nor push out what
-            # is asked for again and again.
-            if len(self._seen_once) >= MAX_SIGHTINGS:
-                self._seen_once.clear()
-            if len(query) <= MAX_QUERY_OCTETS and _is_short(question, answer, reply):
-                self._seen_once[query] = answer
+        if self._denials.learn(question, answer, block, reply):
             return
-        if not self._is_plain(question):
+        query = question.message[2:]
+        if len(query) > MAX_QUERY_OCTETS or not _is_short(question, answer, reply):
+            return
+        if not self._is_sighted(query, answer) or not is_plain(question):
             return
         if not block.repeats(question, answer):
             return
@@ -136,9 +126,21 @@ class Repeater:
                 return
         self._keep(query, Repeated(question, answer, block, reply[_ID_OCTETS:], ring))
 
-    def _is_plain(self, question: Question) -> bool:
-        edns = question.edns
-        return question.qname_as_sent == question.qname and (edns is None or not edns.options)
+    def _is_sighted(self, query: bytes, answer: Answer) -> bool:
+        """Tell whether a query came before and its answer has not changed since.
+
+        Where answers change faster than they are asked for, keeping them is in vain. And a flood
+        of names that are asked once each must neither cost memory nor push out what is asked for
+        again and again.
+        """
+        sighted = self._seen_once
+        before = sighted.get(query)
+        if before is not None and before.is_current:
+            return True
+        if len(sighted) >= MAX_SIGHTINGS:
+            sighted.clear()
+        sighted[query] = answer
+        return False
 
     def _keep(self, query: bytes, repeated: Repeated) -> None:
         replies = self._replies
@@ -165,18 +167,20 @@ class Repeater:
                 del replies[query]
             if number % TOLD_A_STEP == 0:
                 yield
+        yield from self._denials.telling()
 
     @property
     def served(self) -> int:
         """How many queries were answered here without asking the server."""
-        return self._told + sum(repeated.count for repeated in self._replies.values())
+        given = sum(repeated.count for repeated in self._replies.values())
+        return self._told + given + self._denials.served
 
 
 def _is_short(question: Question, answer: Answer, reply: bytes) -> bool:
     """Tell whether an Answer is short, also where its reply had to be."""
     if len(reply) > MAX_REPLY_OCTETS:
         return False
-    return not reply[2] & _TRUNCATED or len(answer.rendered(question).body) <= MAX_REPLY_OCTETS
+    return not is_truncated(reply) or len(answer.rendered(question).body) <= MAX_REPLY_OCTETS
 
 
 def ring_of(reply: bytes, question: Question, rendered: Rendered) -> Ring | None:
@@ -195,10 +199,3 @@ def ring_of(reply: bytes, question: Question, rendered: Rendered) -> Ring | None
     shown = size * max(0, min(answers - start, count))
     head, tail = reply[_ID_OCTETS:begin], reply[begin + shown :]
     return Ring(head, octets * 2, tail, count, size, shown)
-
-
-def _tallies(
-    block: ServerBlock, question: Question, answer: Answer, size: int
-) -> tuple[Tally, ...]:
-    found = (observer.tally(question, answer, size) for observer in block.all(IRepeatObserver))
-    return tuple(tally for tally in (*found, answer.told) if tally is not None)

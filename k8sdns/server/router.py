@@ -28,6 +28,8 @@ class Router:
         self._zones: dict[bytes, list[Route]] = {}
         for route in routes:
             self._zones.setdefault(route.zone, []).append(route)
+        for route in self.routes:
+            route.block.route_apart(self._zones)
         self._only = self._single_root()
         if any(route.block.routings for route in self.routes):
             # Who asks decides where a question goes, also for those that no view takes.

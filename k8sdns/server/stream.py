@@ -1,7 +1,9 @@
 """DNS over streams: framing, pipelining, and bounds on what one peer can hold (RFC 7766).
 
-Owns connections and their timeouts. A connection's queries are answered as they become ready,
-each reply in one write. Refuses to know what a message says.
+Owns connections and their timeouts. A connection's queries are answered as they become ready;
+what was ready at once leaves in one write, past the transport's own buffer, which would wait for
+the reactor's next turn and change what the kernel watches twice. Refuses to know what a message
+says.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ Respond: TypeAlias = Callable[[bytes, tuple[Any, ...], tuple[Any, ...]], "Reply 
 
 _LENGTH = struct.Struct("!H")
 SWEEP_SECONDS = 1.0
+MAX_GATHERED_OCTETS = 16_384  # of replies that wait for one write
 
 
 class StreamLimits(NamedTuple):
@@ -137,6 +140,9 @@ class DNSStream(Protocol):
         self._peer_reads = True
         self._gone = False
         self._transfers: deque[Iterator[bytes]] = deque()
+        self._gathered: list[bytes] = []
+        self._gathered_octets = 0
+        self._write_some: Callable[[bytes], Any] | None = None
         self.in_flight = 0
         self.deadline = 0.0
         self._address: tuple[Any, ...] = ("", 0)
@@ -155,6 +161,9 @@ class DNSStream(Protocol):
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
+        # Asked of the class: a wrapper that encrypts passes on the attributes of what it wraps.
+        if hasattr(type(transport), "writeSomeData") and not getattr(transport, "TLS", False):
+            self._write_some = transport.writeSomeData
         self._streams.opened(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -180,6 +189,9 @@ class DNSStream(Protocol):
             self._is_taking = False
         if at:
             self._buffer = buffer[at:]
+            self._streams.was_active(self)
+        self._flush()
+        self._end_if_done()
         self._pace()
 
     def _may_ask(self) -> bool:
@@ -192,15 +204,15 @@ class DNSStream(Protocol):
         )
 
     def _ask(self, message: bytes) -> None:
-        self._streams.was_active(self)
         self._asked += 1
         reply = self._respond(message, self._address, self._local)
-        if isinstance(reply, Deferred):
+        if isinstance(reply, bytes):
+            self._gather(reply)
+        elif isinstance(reply, Deferred):
             self.in_flight += 1
             reply.addBoth(self._answered)
         elif reply is not None:
             self._send(reply)
-        self._end_if_done()
 
     def _end_if_done(self) -> None:
         """After the last query that it may ask, the connection ends with the last reply."""
@@ -222,19 +234,49 @@ class DNSStream(Protocol):
 
     def _send(self, reply: bytes | Iterator[bytes]) -> None:
         if isinstance(reply, bytes):
-            transport: Any = self.transport
-            transport.write(_LENGTH.pack(len(reply)) + reply)
+            self._gather(reply)
+            if not self._is_taking:
+                self._flush()
         else:
             self.in_flight += 1
             self._transfers.append(reply)
             self._send_transfers()
+
+    def _gather(self, reply: bytes) -> None:
+        self._gathered += (_LENGTH.pack(len(reply)), reply)
+        self._gathered_octets += len(reply)
+        if self._gathered_octets > MAX_GATHERED_OCTETS:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what was gathered, at once where nothing else waits to be written."""
+        if not self._gathered or self._gone:
+            return
+        octets = b"".join(self._gathered)
+        self._gathered.clear()
+        self._gathered_octets = 0
+        if self._write_some is not None:
+            written = self._write_some(octets)
+            if written == len(octets):
+                return
+            # A lost connection is an exception; the transport meets it again, and ends.
+            if isinstance(written, int):
+                octets = octets[written:]
+        self._queue(octets)
+
+    def _queue(self, octets: bytes) -> None:
+        """Have the transport write, and everything behind this too: nothing may overtake it."""
+        self._write_some = None
+        transport: Any = self.transport
+        transport.write(octets)
 
     def _send_transfers(self) -> None:
         """Go on with zone transfers for as long as the peer takes their messages."""
         while self._transfers and self._peer_reads and not self._gone:
             message = next(self._transfers[0], None)
             if message is not None:
-                self._send(message)
+                self._flush()
+                self._queue(_LENGTH.pack(len(message)) + message)
             else:
                 self._transfers.popleft()
                 self.in_flight -= 1
@@ -276,6 +318,7 @@ class DNSStream(Protocol):
 
     def close(self) -> None:
         """End the connection once what was written is out."""
+        self._flush()
         self._gone = True
         transport: Any = self.transport
         transport.unregisterProducer()

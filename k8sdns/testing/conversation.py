@@ -34,12 +34,18 @@ class Mismatch(AssertionError):
 
 
 class Conversation:
-    """One server of a Corefile's text, ``@DIR@`` in it standing for `folder`."""
+    """One server of a Corefile's text, ``@DIR@`` in it standing for `folder`.
 
-    def __init__(self, corefile: str, folder: Path) -> None:
+    `hosts` are the addresses of host names, as the system knows them.
+    """
+
+    def __init__(
+        self, corefile: str, folder: Path, hosts: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self._folder = folder
         self.reactor = FakeReactor()
         self.network = FakeNetwork(self.reactor)
+        self.network.hosts = {name: list(found) for name, found in (hosts or {}).items()}
         self.metrics = Metrics()
         self._asked: dict[str, _Client] = {}
         self._kept: dict[str, Sent] = {}
@@ -188,6 +194,16 @@ class Conversation:
         """``{unreachable|refusing|hanging: [ADDRESS…]}``."""
         for name, addresses in what.items():
             setattr(self.network, name, set(addresses))
+
+    def _do_pages(self, statuses: Mapping[str, int]) -> None:
+        """``{ADDRESS: STATUS}``: what hosts show over HTTP from now on; 200 without one."""
+        self.network.pages = dict(statuses)
+
+    def _do_pages_asked(self, expected: Sequence[str]) -> None:
+        """The URLs that were asked for since this was last looked at, in any order."""
+        actual, self.network.pages_asked = sorted(self.network.pages_asked), []
+        if actual != sorted(expected):
+            raise Mismatch(f"these pages were asked for: {actual}")
 
     def _do_wait(self, seconds: float) -> None:
         # In small steps, so that timers set by timers fire when they would.

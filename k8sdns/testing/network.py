@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from twisted.internet import error
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
@@ -137,7 +137,8 @@ class FakeNetwork:
 
     `sent` are the queries that nobody looked at yet. Addresses in `unreachable` cannot be sent
     datagrams, those in `refusing` take no connections, and those in `hanging` never finish making
-    one.
+    one. `pages` are the statuses of what the hosts show over HTTP, 200 without one, and
+    `pages_asked` the URLs. `hosts` are the addresses of host names, as the system knows them.
     """
 
     def __init__(self, reactor: FakeReactor) -> None:
@@ -148,6 +149,9 @@ class FakeNetwork:
         self.unreachable: set[str] = set()
         self.refusing: set[str] = set()
         self.hanging: set[str] = set()
+        self.pages: dict[str, int] = {}
+        self.pages_asked: list[str] = []
+        self.hosts: dict[str, list[str]] = {}
 
     def open_datagram(self, destination: Destination) -> FakeDatagrams:
         """Return a UDP socket."""
@@ -172,3 +176,16 @@ class FakeNetwork:
         protocol.makeConnection(stream)
         dialled.callback(protocol)
         return dialled
+
+    def page_status(self, destination: Destination, port: int, path: str) -> Deferred[int]:
+        """Show a page."""
+        self.pages_asked.append(f"http://{destination.host}:{port}{path}")
+        if destination.host in self.hanging:
+            return Deferred()
+        if destination.host in self.refusing:
+            return fail(error.ConnectionRefusedError("Connection refused"))
+        return succeed(self.pages.get(destination.host, 200))
+
+    def addresses_of(self, name: str) -> Deferred[list[str]]:
+        """Look a host name up."""
+        return succeed(self.hosts.get(name, []))

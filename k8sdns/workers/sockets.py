@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from k8sdns.metrics import SOCKET_BUFFER, Metrics
 from k8sdns.server import sockets
-from k8sdns.server.listeners import Listener, ListenKey
+from k8sdns.server.listeners import Listener, ListenKey, WrittenAt, placed
 from k8sdns.server.sockets import ListenAddress
 from k8sdns.workers.control import Place
 
@@ -40,13 +40,19 @@ class WorkerSockets:
         self._workers = workers
         self._open: dict[ListenKey, tuple[Opened, ...]] = {}
 
-    def prepare(self, keys: Iterable[ListenKey]) -> dict[ListenKey, tuple[Opened, ...]]:
-        """Open what is not open yet; raises ConfigurationError, and then nothing has changed."""
+    def prepare(
+        self, keys: Iterable[ListenKey], written_at: WrittenAt | None = None
+    ) -> dict[ListenKey, tuple[Opened, ...]]:
+        """Open what is not open yet; raises ConfigurationError, and then nothing has changed.
+
+        The error names the place of a listener that `written_at` knows.
+        """
         opened: dict[ListenKey, tuple[Opened, ...]] = {}
         try:
             for key in keys:
                 if key not in self._open and key not in opened:
-                    opened[key] = self._opened(key)
+                    with placed(key, written_at or {}):
+                        opened[key] = self._opened(key)
         except Exception:
             self.abandon(opened)
             raise

@@ -24,7 +24,6 @@ from k8sdns.plan import Plan
 from k8sdns.reloading import Reloads
 from k8sdns.running import Generate, Running
 from k8sdns.server.draft import FEEDER, WORKER
-from k8sdns.server.listeners import ListenKey
 from k8sdns.workers.child import Keeper
 from k8sdns.workers.control import (
     Abort,
@@ -132,8 +131,8 @@ class Supervisor:
 
     def privileged_start(self) -> None:
         """Bind every socket; raises ConfigurationError and opens nothing."""
-        keys = listen_keys(self._plan)
-        opened = self._sockets.prepare(keys)
+        keys = self._plan.listeners
+        opened = self._sockets.prepare(keys, keys)
         try:
             self._pages.privileged_start()
         except Exception:
@@ -255,8 +254,8 @@ class Supervisor:
             log.warn("the number of workers changes with the next restart, not with a reload")
         self._reloads += 1
         number = self._reloads
-        keys = listen_keys(plan)
-        opened = self._sockets.prepare(keys)
+        keys = plan.listeners
+        opened = self._sockets.prepare(keys, keys)
         try:
             await self._prepared(number, plan, opened)
             await self._pages.reload(self._generate_pages(plan))
@@ -297,16 +296,6 @@ def wanted(plan: Plan, places: tuple[Place, ...] = ()) -> Wanted:
     """Return what children are told of a plan."""
     source = plan.source
     return Wanted(plan.corefile, plan.default_port, plan.folder, source.name, source.path, places)
-
-
-def listen_keys(plan: Plan) -> tuple[ListenKey, ...]:
-    """Return where a plan is served, each place once."""
-    keys = [
-        ListenKey(address.scheme, host, address.port)
-        for block in plan.blocks
-        for address, host in block.places
-    ]
-    return tuple(dict.fromkeys(keys))
 
 
 def has_feeder(plan: Plan) -> bool:

@@ -25,4 +25,5 @@ def scenarios() -> list[Any]:
 def test_conversation(scenario: dict[str, Any], tmp_path: Path) -> None:
     for name, text in scenario.get("files", {}).items():
         (tmp_path / name).write_text(text)
-    Conversation(scenario["corefile"], tmp_path).play(scenario["steps"])
+    hosts = scenario.get("hosts")
+    Conversation(scenario["corefile"], tmp_path, hosts).play(scenario["steps"])

@@ -15,6 +15,7 @@ from k8sdns.answers import AD, RD, Question
 from k8sdns.authorities.forward import Forward, ForwardSettings
 from k8sdns.authorities.forwardservice import ForwardService, count_legacy
 from k8sdns.authorities.upstream.destination import Destination
+from k8sdns.authorities.upstream.destinations import Targets
 from k8sdns.authorities.upstream.randomness import Randomness
 from k8sdns.authorities.upstream.reply import usual_answer
 from k8sdns.authorities.upstream.resolvconf import ResolvConf
@@ -122,7 +123,9 @@ def test_questions_in_flight_are_bounded_though_nobody_says_so(monkeypatch):
 
 def test_a_service_counts_from_start_to_stop_and_no_longer():
     world = World()
-    service = ForwardService(world.settings, [FIRST], [], ResolvConf(), world.around, world.metrics)
+    service = ForwardService(
+        world.settings, Targets((FIRST,)), ResolvConf(), world.around, world.metrics
+    )
     service.startService()
     asked = service.forward.answer(Question(names.from_text("www.example.com")))
     asked.addErrback(lambda failure: failure.trap(ServerFailure))
@@ -248,3 +251,49 @@ def test_a_usual_reply_is_an_answer_like_any_other(word):
     assert answer.answer == (
         Record(names.from_text("www.example.com"), records.A, 300, bytes([192, 0, 2, 7])),
     )
+
+
+def test_one_that_was_left_out_is_reached_all_the_same_and_may_be_taken_back():
+    world = World((FIRST, SECOND))
+    world.forward.leave_out("192.0.2.1:53")
+    assert world.forward.upstreams() == ("192.0.2.1:53", "192.0.2.2:53")
+    world.ask()
+    assert world.network.sent.popleft().to == SECOND
+    reached = []
+    world.forward.reach("192.0.2.1:53", names.from_text("a.example"), 13).addCallback(
+        reached.append
+    )
+    assert world.network.sent[0].to == FIRST
+    world.reply(rcode="NXDOMAIN")
+    assert reached == [True]
+    world.forward.take_back("192.0.2.1:53")
+    world.ask("www.example.net")
+    assert world.network.sent.popleft().to == FIRST
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_reaching_one_that_was_left_out_leaves_nothing_behind(answers):
+    world = World((FIRST, SECOND))
+    world.forward.leave_out("192.0.2.1:53")
+    world.reactor.pump([1] * 10)
+    world.forward.reach("192.0.2.1:53", names.from_text("a.example"), 13)
+    if answers:
+        world.reply(rcode="NXDOMAIN")
+        world.reactor.advance(0)
+    else:
+        world.forward.close()
+        world.reactor.advance(0)
+    assert not world.reactor.readers
+    assert not world.reactor.getDelayedCalls()
+
+
+def test_who_watches_is_told_of_changes_until_the_watch_ends():
+    world = World((FIRST,))
+    told = []
+    unwatch = world.forward.watch(lambda: told.append(world.forward.upstreams()))
+    world.forward.use([SECOND])
+    world.forward.leave_out("192.0.2.2:53")
+    assert told == [("192.0.2.2:53",)]
+    unwatch()
+    world.forward.use([FIRST])
+    assert len(told) == 1

@@ -17,6 +17,8 @@ from k8sdns.errors import CorefileError
 from k8sdns.interfaces import ILookup
 from k8sdns.records import Record
 from k8sdns.server.rewrite.grammar import rule
+from k8sdns.server.rewrite.patterns import pattern
+from k8sdns.server.rewrite.responses import values
 from k8sdns.server.rewrite.stage import Rewriter
 
 ZONE = """
@@ -360,3 +362,44 @@ def test_a_mistake_is_one_line_that_names_its_place(checked, words, message):
     with pytest.raises(CorefileError, match=r"^Corefile:2 - plugin/rewrite: ") as caught:
         checked(f". {{\nrewrite {words}\n}}")
     assert message in str(caught.value)
+
+
+_NAPTR_HEAD = b"\x00\x0a\x00\x14" + b"\x01U" + b"\x07SIP+D2U" + b"\x00"
+_TO_COM = pattern("suffix", ".example.org.").change_to(".example.com.")
+
+
+def _values_of(rdata, rtype=records.NAPTR):
+    answer = Answer(answer=(Record(names.from_text("a.example"), rtype, 60, rdata),))
+    question = Question(names.from_text("a.example"), rtype)
+    return values(_TO_COM)(answer, question, None).answer[0].rdata
+
+
+def test_a_naptr_replacement_is_changed():
+    replaced = _values_of(_NAPTR_HEAD + names.from_text("_sip._udp.example.org"))
+    assert replaced == _NAPTR_HEAD + names.from_text("_sip._udp.example.com")
+
+
+@pytest.mark.parametrize(
+    "rdata",
+    [
+        b"",
+        b"\x00\x0a\x00\x14\xff",
+        _NAPTR_HEAD,
+        _NAPTR_HEAD + b"\x03sip\x07example\x03org",
+        _NAPTR_HEAD + b"\x3fsip\x07example\x03org\x00",
+        _NAPTR_HEAD + b"\x03sip\xc0\x0c",
+        _NAPTR_HEAD + b"\x80\x07example\x03org\x00",
+        _NAPTR_HEAD + names.from_text("sip.example.org") + b"more",
+        _NAPTR_HEAD + b"\x01a" * 140 + names.from_text("example.org"),
+    ],
+    ids=["empty", "text", "none", "no-end", "past-the-end", "pointer", "label", "more", "long"],
+)
+def test_a_broken_naptr_of_an_upstream_is_passed_on_as_it_is(rdata):
+    assert _values_of(rdata) == rdata
+
+
+@given(st.binary(max_size=60))
+@example(_NAPTR_HEAD + b"\x00")
+def test_whatever_a_naptr_holds_nothing_but_its_replacement_changes(octets):
+    for rdata in (octets, _NAPTR_HEAD + octets):
+        assert _values_of(rdata)[: len(_NAPTR_HEAD)] == rdata[: len(_NAPTR_HEAD)]

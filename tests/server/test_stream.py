@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from k8sdns.server.stream import DNSStream, StreamLimits, Streams
+from k8sdns.server.stream import MAX_GATHERED_OCTETS, DNSStream, StreamLimits, Streams
 
 
 class Transport(StringTransport):
@@ -26,6 +26,22 @@ class Transport(StringTransport):
     def abortConnection(self) -> None:
         self.aborted = True
         super().abortConnection()
+
+
+class SocketTransport(Transport):
+    """One over a socket that takes so many octets before its buffer is full."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+        self.sent: list[bytes] = []
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        if self.room < 0:
+            return ConnectionResetError()
+        taken, self.room = data[: self.room], max(0, self.room - len(data))
+        self.sent.append(taken)
+        return len(taken)
 
 
 class Server:
@@ -51,10 +67,10 @@ def framed(*messages: bytes) -> bytes:
     return b"".join(struct.pack("!H", len(message)) + message for message in messages)
 
 
-def connected(streams: Streams, server: Server) -> tuple[DNSStream, Transport]:
+def connected(streams: Streams, server: Server, transport: Any = None) -> tuple[DNSStream, Any]:
     stream = streams.protocol(server.respond)
     assert stream is not None
-    transport = Transport()
+    transport = transport or Transport()
     stream.makeConnection(transport)
     return stream, transport
 
@@ -111,6 +127,45 @@ def test_a_failed_query_leaves_the_connection_alone() -> None:
     server.waiting[b"wait"].errback(ValueError("broken"))
     stream.dataReceived(framed(b"next"))
     assert transport.value() == framed(b"next")
+
+
+def test_what_is_ready_at_once_leaves_in_one_write() -> None:
+    transport = SocketTransport(room=1000)
+    stream, _ = connected(Streams(Clock()), Server(), transport)
+    stream.dataReceived(framed(b"one", b"wait", b"two"))
+    stream.dataReceived(framed(b"three"))
+    assert transport.sent == [framed(b"one", b"two"), framed(b"three")]
+    assert transport.value() == b""
+
+
+@pytest.mark.parametrize("room", [0, 1, 5, 8, 9, 10, -1])
+def test_what_a_full_socket_leaves_goes_through_the_transport_in_order(room: int) -> None:
+    server, transport = Server(), SocketTransport(room)
+    stream, _ = connected(Streams(Clock()), server, transport)
+    stream.dataReceived(framed(b"one", b"wait"))
+    transport.room = max(transport.room, 0)
+    stream.dataReceived(framed(b"two"))
+    transport.room = 1000  # the socket has room again, the transport has octets yet
+    stream.dataReceived(framed(b"three"))
+    server.waiting[b"wait"].callback(b"four")
+    written = b"".join(transport.sent) + transport.value()
+    assert written == framed(b"one", b"two", b"three", b"four")
+
+
+def test_many_long_replies_are_not_gathered_without_bound() -> None:
+    transport = SocketTransport(room=1_000_000)
+    stream, _ = connected(Streams(Clock()), Server(), transport)
+    stream.dataReceived(framed(*[bytes(4000)] * 20))
+    assert b"".join(transport.sent) == framed(*[bytes(4000)] * 20)
+    assert max(map(len, transport.sent)) <= MAX_GATHERED_OCTETS + 4002 + 20
+
+
+def test_the_last_reply_is_out_before_the_end() -> None:
+    transport = SocketTransport(room=1000)
+    stream, _ = connected(Streams(Clock(), StreamLimits(messages=1)), Server(), transport)
+    stream.dataReceived(framed(b"at once"))
+    assert transport.sent == [framed(b"at once")]
+    assert transport.disconnecting
 
 
 class TestTime:

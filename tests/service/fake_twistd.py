@@ -30,6 +30,10 @@ def check(corefile, *, default_port, environ):
     return Plan(lines)
 
 
+def rehearse(plan):
+    pass
+
+
 def dump(corefile, *, environ):
     return json.dumps(corefile.text.split())
 
@@ -105,7 +109,7 @@ class Echo:
         return DeferredList([port.stopListening() for port in self.ports])
 
 
-fake.check, fake.dump, fake.build = check, dump, Echo
+fake.check, fake.rehearse, fake.dump, fake.build = check, rehearse, dump, Echo
 fake.words = lambda: ["errors", "whoami"]
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -54,6 +55,9 @@ class FakeAssembly:
         if "wrong" in corefile.text:
             raise ConfigurationError("Corefile:1 - wrong")
         return Plan()
+
+    def rehearse(self, plan):
+        self.calls.append("rehearse")
 
     def dump(self, corefile, *, environ):
         return "[]\n"
@@ -213,3 +217,27 @@ def test_the_clock_is_monotonic_from_the_first_timer_on():
 def test_our_lines_are_for_a_foreground_that_chose_no_other(arguments, ours):
     chosen = service.twistd_choices(arguments)
     assert (chosen.get("logger") == "k8sdns.logs.observer") is ours
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize("before", ["handler", signal.SIG_IGN, signal.SIG_DFL])
+def test_a_signal_reloads_and_still_does_what_it_did(number, before):
+    """twistd turns its log file over on SIGUSR1."""
+    done = []
+
+    def handler(number, _frame):
+        done.append(number)
+
+    class Reactor:
+        def callFromThread(self, call, *arguments):
+            call(*arguments)
+
+    at_first = signal.signal(number, handler if before == "handler" else before)
+    try:
+        service.reload_on_signals(Reactor(), lambda: done.append("reload"))
+        signal.raise_signal(number)
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        signal.signal(number, at_first)
+    assert done == (["reload", number] if before == "handler" else ["reload"])

@@ -142,7 +142,7 @@ def test_a_ready_page_that_cannot_be_had_is_an_error_in_the_log(twistd):
         port = taken.getsockname()[1]
         server = twistd(f".:@PORT@ {{\n bind 127.0.0.1\n ready 127.0.0.1:{port}\n whoami\n}}")
         assert server.ask("example.org").rcode() == 0
-    assert "[ERROR] Failed to start the pages of" in server.output
+        server.wait_until(lambda: "[ERROR] Failed to start the pages of" in server.output)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from k8sdns import names
 from k8sdns.answers import Answer, Question
 from k8sdns.authorities.base import Authority
 from k8sdns.authorities.cache.cached import CachedAnswers
 from k8sdns.authorities.cache.settings import CacheSettings
 from k8sdns.authorities.cache.store import CacheStore
 from k8sdns.authorities.cache.tally import Tallies
-from k8sdns.interfaces import IPendingAuthority, IRepeatable
+from k8sdns.interfaces import IPendingAuthority, IRepeatable, IUpstreams
 from k8sdns.waiting import Pending
 
 
@@ -28,7 +29,7 @@ class CachedAuthority(Authority):
 
     def __init__(
         self,
-        remote: Authority,
+        remote: Any,
         store: CacheStore,
         settings: CacheSettings,
         clock: IReactorTime,
@@ -38,6 +39,7 @@ class CachedAuthority(Authority):
         super().__init__()  # type: ignore[no-untyped-call]
         self.word = remote.word
         self.remote = remote
+        self._zone = remote.zone if IUpstreams.providedBy(remote) else names.ROOT
         self._cached = CachedAnswers(remote, store, settings, clock, tallies, wall_time)
         self.begin: Any = self._cached.begin
 
@@ -46,6 +48,11 @@ class CachedAuthority(Authority):
         answered: Any = self.begin(question)
         return answered.deferred() if isinstance(answered, Pending) else answered
 
-    def never_answers(self, _question: Question) -> bool:
-        """Only the remote authority knows what is its own."""
-        return False
+    def never_answers(self, question: Question) -> bool:
+        """Pass on for ever what is not under the zone of the remote authority, where it has one."""
+        return not names.is_subdomain(question.qname, self._zone)
+
+    def never_answers_below(self, _question: Question, parent: bytes) -> bool:
+        """The same of every name below `parent`."""
+        zone = self._zone
+        return not (names.is_subdomain(parent, zone) or names.is_subdomain(zone, parent))

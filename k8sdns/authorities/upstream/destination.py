@@ -58,18 +58,17 @@ def parse(text: str) -> Destination | None:
         )
     if scheme not in DEFAULT_PORTS:
         raise BadDestination(f"unknown destination protocol in {text!r}: use dns:// or tls://")
-    address, port = _split_port(rest, DEFAULT_PORTS[scheme])
+    address, port = split_port(rest, DEFAULT_PORTS[scheme])
     address, _, after = address.partition("%")
     if not _is_address(address):
-        if has_scheme:
-            raise BadDestination(f"{text!r} needs an IP address after {scheme}://")
         return None
     if scheme == "tls":
         return Destination(_canonical(address), port, "tls", after)
     return Destination(_canonical(address) + (f"%{after}" if after else ""), port, "dns")
 
 
-def _split_port(text: str, default: int) -> tuple[str, int]:
+def split_port(text: str, default: int) -> tuple[str, int]:
+    """Return the host of a spelling without its scheme, ``%NAME`` included, and the port."""
     if text.startswith("["):
         address, closed, rest = text[1:].partition("]")
         if not closed or (rest and not rest.startswith(":")):

@@ -99,11 +99,14 @@ class Health:
 class FailTimes:
     """The health of one upstream by its latest failures alone (v1.2.5 plugin/proxy).
 
-    It is down while `max_fails` failures are younger than `seconds`; 0: never down.
+    It is down while `max_fails` failures count: those younger than `seconds`, and those of its page
+    over HTTP, if that is asked for, since it was last well. 0: never down.
     """
 
     def __init__(self, now: Callable[[], float], max_fails: int, seconds: float) -> None:
+        self.page_failures = 0  # in a row
         self._now = now
+        self._max_fails = max_fails
         self._seconds = seconds
         self._times: deque[float] = deque(maxlen=max_fails)
 
@@ -111,11 +114,24 @@ class FailTimes:
     def is_down(self) -> bool:
         """Tell whether the upstream should be passed over."""
         times = self._times
-        return len(times) == times.maxlen != 0 and self._now() - times[0] < self._seconds
+        if times:
+            oldest = self._now() - self._seconds
+            while times and times[0] <= oldest:
+                times.popleft()
+        return 0 < self._max_fails <= len(times) + self.page_failures
 
     def failed(self) -> None:
         """An exchange failed."""
         self._times.append(self._now())
+
+    def page_is_well(self) -> None:
+        """The page over HTTP was shown: nothing that failed before counts."""
+        self.page_failures = 0
+        self._times.clear()
+
+    def page_failed(self) -> None:
+        """The page over HTTP was not shown."""
+        self.page_failures += 1
 
     def stop(self) -> None:
         """Nothing runs here that could be stopped."""

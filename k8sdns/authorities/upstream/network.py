@@ -10,11 +10,13 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IResolutionReceiver
+from zope.interface import implementer
 
 from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.gathered import HAS_EPOLL, Gathered, Readers
 from k8sdns.authorities.upstream.randomness import Randomness
+from k8sdns.authorities.upstream.webpage import status_of
 
 try:
     from k8sdns.authorities.upstream._connected import Connected
@@ -44,6 +46,12 @@ class Network(Protocol):
         self, destination: Destination, factory: IProtocolFactory, tls: Any = None
     ) -> Deferred[IProtocol]:
         """Connect a protocol of `factory`, over TLS if its options are given."""
+
+    def page_status(self, destination: Destination, port: int, path: str) -> Deferred[int]:
+        """Ask the host of `destination` for a page over HTTP; fires with the status."""
+
+    def addresses_of(self, name: str) -> Deferred[list[str]]:
+        """Look a host name up as the system does; fires with addresses, IPv4 first."""
 
 
 class SystemNetwork:
@@ -87,15 +95,47 @@ class SystemNetwork:
         self, destination: Destination, factory: IProtocolFactory, tls: Any = None
     ) -> Deferred[IProtocol]:
         """Connect over TCP, or TLS."""
-        kind = TCP6ClientEndpoint if ":" in destination.host else TCP4ClientEndpoint
-        source = (self._source_address, 0) if self._source_address else None
-        endpoint: Any = kind(
-            self._reactor, destination.host, destination.port, DIAL_SECONDS, source
-        )
+        endpoint = self._endpoint(destination.host, destination.port)
         if tls is not None:
             endpoint = wrapClientTLS(tls, endpoint)
         dialled: Deferred[IProtocol] = endpoint.connect(factory)
         return dialled
+
+    def _endpoint(self, host: str, port: int) -> Any:
+        kind: Any = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
+        source = (self._source_address, 0) if self._source_address else None
+        return kind(self._reactor, host, port, DIAL_SECONDS, source)
+
+    def page_status(self, destination: Destination, port: int, path: str) -> Deferred[int]:
+        """GET the page."""
+        endpoint = self._endpoint(destination.host, port)
+        return status_of(self._reactor, endpoint, destination.host, port, path)
+
+    def addresses_of(self, name: str) -> Deferred[list[str]]:
+        """Look a host name up in the system's hosts file and name servers."""
+        receiver = _Addresses()
+        self._reactor.nameResolver.resolveHostName(receiver, name)
+        return receiver.done
+
+
+@implementer(IResolutionReceiver)
+class _Addresses:
+    """Gathers what the reactor's resolver finds."""
+
+    def __init__(self) -> None:
+        self.done: Deferred[list[str]] = Deferred()
+        self._found: dict[str, None] = {}
+
+    def resolutionBegan(self, _resolution: Any) -> None:
+        """Nothing was found yet."""
+
+    def addressResolved(self, address: Any) -> None:
+        """Take one address; it comes once for each type of socket."""
+        self._found[address.host] = None
+
+    def resolutionComplete(self) -> None:
+        """Everything was found."""
+        self.done.callback(sorted(self._found, key=lambda host: ":" in host))
 
 
 def socket_address(destination: Destination) -> tuple[Any, ...]:

@@ -27,6 +27,7 @@ class ResolvConf(NamedTuple):
     attempts: int | None = None
     rotate: bool = False
     search: tuple[bytes, ...] = ()  # wire names, in lower case
+    by_file: tuple[tuple[Destination, ...], ...] = ()  # of several files, the servers of each
 
 
 def parse(text: str) -> ResolvConf:
@@ -91,6 +92,7 @@ def read_all(paths: Iterable[str]) -> ResolvConf:
         _first(each.timeout for each in found),
         _first(each.attempts for each in found),
         any(each.rotate for each in found),
+        by_file=tuple(each.servers for each in found),
     )
 
 

@@ -7,6 +7,7 @@ decided by the id alone; the attempt looks at the question.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -28,6 +29,7 @@ MAX_SILENCES = 3  # queries in a row that a connection left unanswered, before i
 MAX_TRIES = 2  # connections that one attempt may use up
 MAX_IDS = 16_384  # taken on one connection, late replies' included, before it is retired
 SWEEP_SECONDS = 1.0
+TOGETHER = 16  # attempts that a lost connection passes on in one turn of the reactor
 _LENGTH = struct.Struct("!H")
 
 
@@ -131,9 +133,17 @@ class StreamConnection(Protocol):
         self._attempts.clear()
         self._queued.clear()
         self.in_flight = 0
-        text = _text_of(reason)
         for attempt in waiting:
             attempt.stream = None
+        self._pass_on(waiting, phase, _text_of(reason))
+
+    def _pass_on(self, waiting: list[Attempt], phase: str, text: str) -> None:
+        """Have attempts go elsewhere, some in this turn of the reactor, the others in the next."""
+        if len(waiting) > TOGETHER:
+            self._pool.later(self._pass_on, waiting[TOGETHER:], phase, text)
+        for attempt in waiting[:TOGETHER]:
+            if attempt.is_over:  # its time was up meanwhile
+                continue
             if phase == "read" and attempt.stream_tries < MAX_TRIES:
                 # Servers close connections when they like (RFC 7766 §6.2.4): that is no failure.
                 self._pool.ask(attempt)
@@ -230,6 +240,10 @@ class StreamPool:
     def _not_connected(self, reason: Failure, connection: StreamConnection) -> None:
         if not connection.is_down:
             connection.went_down("connect", reason)
+
+    def later(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Call in the next turn of the reactor."""
+        self._clock.callLater(0, call, *arguments)
 
     def was_used(self, connection: StreamConnection) -> None:
         """A reply came."""

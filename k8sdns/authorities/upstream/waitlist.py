@@ -1,14 +1,17 @@
 """Time limits for many things at once with one timer.
 
 Owns the order of expiry: everything on a list has the same time, so it expires in the order in
-which it came. Refuses to know what waits.
+which it came. However many expire at one moment, other work goes on between them. Refuses to know
+what waits.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+TOGETHER: Final = 16  # that end in one turn of the reactor; each may ask the next upstream
 
 
 class Waiting(Protocol):
@@ -48,10 +51,10 @@ class Waitlist:
     def _sweep(self) -> None:
         self._call = None
         now = self._now()
-        expired = []
+        expired: list[Waiting] = []
         for waiting, expiry in self._expiry.items():
-            if expiry > now:
-                self._call = self._clock.callLater(expiry - now, self._sweep)
+            if expiry > now or len(expired) == TOGETHER:
+                self._call = self._clock.callLater(max(0.0, expiry - now), self._sweep)
                 break
             expired.append(waiting)
         for waiting in expired:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from k8sdns import names, records
 from k8sdns.answers import Answer, Question
+from k8sdns.errors import WireError
 from k8sdns.records import Record
 from k8sdns.server.rewrite.patterns import text_of
 from k8sdns.waiting import then
+from k8sdns.wire.names import unpack
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -80,13 +82,21 @@ def _name_at(record: Record) -> int:
 
 
 def _naptr_replacement(rdata: bytes) -> int:
-    """Skip order, preference and three character strings (RFC 3403 §4.1)."""
+    """Skip order, preference and three character strings (RFC 3403 §4.1).
+
+    Upstreams' NAPTR records are opaque to everybody else: nobody has looked yet whether what is
+    there is a name, uncompressed, and ends where the rdata does.
+    """
     at = 4
     for _ in range(3):
         if at >= len(rdata):
             return -1
         at += 1 + rdata[at]
-    return at if at < len(rdata) else -1
+    try:
+        _name, end = unpack(rdata[at:], 0)
+    except WireError:
+        return -1
+    return at if at + end == len(rdata) else -1
 
 
 def _changed_name(name: bytes, change: Change) -> bytes:

@@ -13,6 +13,7 @@ from k8sdns.answers import Question
 from k8sdns.authorities.upstream.destination import BadDestination, Destination, parse
 from k8sdns.authorities.upstream.destinations import target, targets
 from k8sdns.authorities.upstream.failure import UpstreamFailure
+from k8sdns.authorities.upstream.hostnames import HostName
 from k8sdns.authorities.upstream.network import ephemeral_ports
 from k8sdns.authorities.upstream.policies import policy_named
 from k8sdns.authorities.upstream.query import query_of
@@ -44,7 +45,9 @@ def test_a_destination_is_read(text, destination, label):
     assert str(destination) == label
 
 
-@pytest.mark.parametrize("text", ["/etc/resolv.conf", "dns.example", "dns.example:53", "resolv"])
+@pytest.mark.parametrize(
+    "text", ["/etc/resolv.conf", "dns.example", "dns.example:53", "resolv", "tls://dns.example"]
+)
 def test_what_is_no_address_is_left_to_others(text):
     assert parse(text) is None
 
@@ -60,7 +63,6 @@ def test_what_is_no_address_is_left_to_others(text):
         ("192.0.2.1:0", "no port between 1 and 65535"),
         ("192.0.2.1:70000", "no port between 1 and 65535"),
         ("[2001:db8::1", "is no [address]:port"),
-        ("tls://dns.example", "needs an IP address after tls://"),
     ],
 )
 def test_a_bad_destination_says_why(text, says):
@@ -74,7 +76,11 @@ def test_targets_are_unique_in_order_and_bounded(tmp_path):
     path.write_text("nameserver 192.0.2.1\nnameserver 192.0.2.9\n")
     words = ["192.0.2.2", str(path), "192.0.2.2", "192.0.2.1"]
     found = targets([target(word, word) for word in words])
-    assert [each.host for each in found.fixed] == ["192.0.2.2", "192.0.2.1"]
+    assert [each.host for each in found.upstreams(found.read())] == [
+        "192.0.2.2",
+        "192.0.2.1",
+        "192.0.2.9",
+    ]
     assert found.paths == (str(path),)
     with pytest.raises(BadDestination, match="more than 15 TOs configured: 16"):
         targets([Destination(f"192.0.2.{n}", 53) for n in range(16)])
@@ -87,9 +93,38 @@ def test_a_file_that_names_nobody_is_no_upstream(tmp_path):
         targets([str(path)])
 
 
-def test_a_host_name_is_refused_with_a_remedy():
-    with pytest.raises(BadDestination, match="host names are not resolved here"):
-        target("dns.example", "/nonexistent/dns.example")
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("dns.example", HostName("dns.example", 53)),
+        ("dns.example.:5353", HostName("dns.example.", 5353)),
+        ("dns://my_dns.svc", HostName("my_dns.svc", 53)),
+        ("tls://dns.example", HostName("dns.example", 853, "tls")),
+        ("tls://dns.example:54", HostName("dns.example", 54, "tls")),
+        ("tls://dns.example%a.b:54", HostName("dns.example", 54, "tls", "a.b")),
+    ],
+)
+def test_a_host_name_is_read_where_it_may_stand(text, host):
+    assert target(text, f"/nonexistent/{text}", takes_host_names=True) == host
+    with pytest.raises(BadDestination, match="not an IP address or file"):
+        target(text, f"/nonexistent/{text}")
+
+
+@pytest.mark.parametrize(
+    "text", ["10.0.0.300", "dns..example", "-dns.example", "/etc/resolv.conf", "a b", "x" * 64, ""]
+)
+def test_what_is_no_host_name_either_is_refused(text):
+    with pytest.raises(BadDestination, match="not an IP address, file, or valid domain"):
+        target(text, "/nonexistent", takes_host_names=True)
+
+
+def test_words_keep_their_order_whatever_is_behind_them(tmp_path):
+    path = tmp_path / "resolv.conf"
+    path.write_text("nameserver 192.0.2.1\nnameserver 192.0.2.2\n")
+    host = HostName("dns.example", 53)
+    found = targets([str(path), host, Destination("192.0.2.9", 53), str(path)])
+    upstreams = found.upstreams(found.read(), {host: [host.at("192.0.2.5"), host.at("192.0.2.1")]})
+    assert [each.host[-1] for each in upstreams] == ["1", "2", "5", "9"]
 
 
 def test_resolv_conf_is_read_by_its_rules():
