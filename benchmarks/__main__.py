@@ -65,8 +65,9 @@ def started(options: argparse.Namespace) -> Iterator[tuple[dict[str, Server], in
         url, api_pid = stack.enter_context(apiserver.running(folder / "api", options.api_port))
         certificate, key = certify(folder)
         port = options.upstream_port or processes.free_port()
-        around = Surroundings(folder, url, port, certificate, key)
-        stack.enter_context(servers.unbound(around, "upstream", port, processes.OTHERS))
+        asked = {each.name for each in workloads.chosen(options.workloads)}
+        around = Surroundings(folder, url, port, certificate, key, "uncached-listed" in asked)
+        stack.enter_context(servers.unbound(around, servers.UPSTREAM, port, processes.OTHERS))
         words = [word for word in options.only.split(",") if word] or list(servers.KNOWN)
         found = {}
         for word in words:

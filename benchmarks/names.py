@@ -23,6 +23,9 @@ CROWD_SERVICES = 10  # ... of which there are so many
 OUTSIDE = "outside.example"
 OUTSIDE_ADDRESS = "192.0.2.1"
 CACHED = 1000  # outside names that are asked again and again
+LISTED = "listed.example"  # outside names that Unbound has one by one ...
+LISTED_NAMES = 60_000  # ... so many a round, ...
+LISTED_ROUNDS = 7  # ... others in each, for each server: a prime above the number of servers
 
 
 def service(number: int) -> tuple[str, str]:
@@ -158,6 +161,23 @@ def uncached(count: int = 300_000) -> Iterator[str]:
     """Yield outside names, none of which was ever asked before."""
     first = next(_numbers) * count
     return (f"u{n}.{OUTSIDE} A" for n in range(first, first + count))
+
+
+def listed_name(number: int) -> str:
+    """Return one of the outside names that Unbound has one by one."""
+    return f"u{number}.{LISTED}"
+
+
+_windows = itertools.cycle(range(LISTED_ROUNDS))
+
+
+def listed() -> Iterator[str]:
+    """Yield outside names that a server was last asked for seven of its rounds ago, or never.
+
+    No cache of 10,000 names has them still, whose server manages as many in all that time.
+    """
+    first = next(_windows) * LISTED_NAMES
+    return (f"{listed_name(n)} A" for n in range(first, first + LISTED_NAMES))
 
 
 def cached() -> Iterator[str]:

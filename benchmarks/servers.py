@@ -40,6 +40,7 @@ class Surroundings(NamedTuple):
     upstream_port: int
     certificate: Path
     key: Path
+    has_listed: bool = False  # whether Unbound has the outside names one by one as well
 
 
 STOCK = """\
@@ -128,6 +129,8 @@ def k8sdns_without_upstream(around: Surroundings) -> Iterator[Server]:
             yield server
 
 
+UPSTREAM = "upstream"  # the Unbound that is asked for outside names
+
 UNBOUND = """\
 server:
     interface: 127.0.0.1
@@ -152,8 +155,12 @@ remote-control:
 """
 
 
-def unbound_data() -> Iterator[str]:
-    """Yield every record as local-data; whatever else is asked does not exist."""
+def unbound_data(has_listed: bool) -> Iterator[str]:
+    """Yield every record as local-data; whatever else is asked does not exist.
+
+    All names below `names.OUTSIDE` are one record, which Unbound gives to any of them
+    (``redirect``). Those below `names.LISTED` are a record each where `has_listed` is set.
+    """
     soa = (
         f"{names.ZONE}. 5 IN SOA ns.dns.{names.ZONE}. hostmaster.{names.ZONE}. 1 7200 1800 86400 5"
     )
@@ -162,6 +169,13 @@ def unbound_data() -> Iterator[str]:
     yield f'local-data: "{soa}"'
     yield f'local-zone: "{names.OUTSIDE}." redirect'
     yield f'local-data: "{names.OUTSIDE}. 300 IN A {names.OUTSIDE_ADDRESS}"'
+    kind = "static" if has_listed else "redirect"
+    yield f'local-zone: "{names.LISTED}." {kind}'
+    yield f'local-data: "{names.LISTED}. 300 IN A {names.OUTSIDE_ADDRESS}"'
+    if has_listed:
+        for number in range(names.LISTED_NAMES * names.LISTED_ROUNDS):
+            name = names.listed_name(number)
+            yield f'local-data: "{name}. 300 IN A {names.OUTSIDE_ADDRESS}"'
     for name, found in names.addresses():
         for address in found:
             yield f'local-data: "{name}. 5 IN A {address}"'
@@ -180,7 +194,7 @@ def unbound(
     folder = around.folder / name
     folder.mkdir()
     port, tls = port or processes.free_port(), processes.free_port()
-    data = "\n    ".join(unbound_data())
+    data = "\n    ".join(unbound_data(around.has_listed and name != UPSTREAM))
     (folder / "unbound.conf").write_text(
         UNBOUND.format(
             port=port,
@@ -247,8 +261,59 @@ def bare(around: Surroundings) -> Iterator[Server]:
         yield Server("bare loop", "127.0.0.1", port, process.pid, has_cluster=False)
 
 
+RELAY = """\
+import os, select, socket
+def made(port):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    s.setblocking(False)
+    s.bind(("127.0.0.1", port))
+    return s
+server = made({port})
+others = [made(0) for _ in range(256)]
+poll = select.epoll()
+poll.register(server.fileno(), select.EPOLLIN)
+for other in others:
+    other.connect(("127.0.0.1", {upstream}))
+    poll.register(other.fileno(), select.EPOLLIN)
+sockets = {{other.fileno(): other for other in others}}
+asked = {{}}
+receive, send, id_ = server.recvfrom, server.sendto, 0
+while True:
+    for number, _ in poll.poll(-1, 128):
+        other = sockets.get(number)
+        try:
+            if other is None:
+                for _ in range(128):
+                    message, address = receive(4096)
+                    id_ = id_ + 1 & 0xFFFF
+                    asked[id_] = message[:2], address
+                    others[id_ & 255].send(id_.to_bytes(2, "big") + message[2:])
+            else:
+                message = other.recv(4096)
+                first, address = asked.pop(message[0] << 8 | message[1])
+                send(first + message[2:], address)
+        except (OSError, KeyError):
+            pass
+"""
+
+
+@contextlib.contextmanager
+def relay(around: Surroundings) -> Iterator[Server]:
+    """A Python loop that passes datagrams on and back and looks at ids alone: the floor."""
+    port = processes.free_port()
+    folder = around.folder / "relay"
+    command = [sys.executable, "-c", RELAY.format(port=port, upstream=around.upstream_port)]
+    with processes.running(command, folder) as process:
+        processes.wait_for(process, folder, port)
+        yield Server(
+            "bare relay", "127.0.0.1", port, process.pid, has_cluster=False, asks_upstream=True
+        )
+
+
 KNOWN: dict[str, Callable[[Surroundings], contextlib.AbstractContextManager[Server]]] = {
     "bare": bare,
+    "relay": relay,
     "unbound": unbound,
     "dnsmasq": dnsmasq,
     "k8sdns": k8sdns,

@@ -27,6 +27,8 @@ class Workload(NamedTuple):
         """Tell whether a server can be asked so at all."""
         if server.name == "bare loop":
             return self.mode == "udp"
+        if server.name == "bare relay":
+            return self.is_outside
         if self.mode == "dot":
             return server.tls_port is not None
         if self.is_outside:
@@ -46,6 +48,7 @@ ALL = (
     Workload("headless-100", _crowd(100), mode="retry"),
     Workload("cached", names.cached, is_outside=True),
     Workload("uncached", names.uncached, is_outside=True, rates=RATES),
+    Workload("uncached-listed", names.listed, is_outside=True),
     Workload("tcp-20", names.mix, mode="tcp", clients=20),
     Workload("tcp-2000", names.mix, mode="tcp", clients=2_000),
     Workload("dot", names.mix, mode="dot", clients=20),

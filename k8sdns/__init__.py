@@ -19,8 +19,9 @@ happens. Else, and for every message of a stream (`server/stream.py`), comes `Se
   errors ...) in CoreDNS's plugin order. Whatever goes wrong below, a bug included, becomes an
   Answer in this one place.
 - `server/chain.py` asks the *authorities* (`IAuthority`: hosts, kubernetes, file, cached forward
-  ...) in order, until one has an `Answer`. None means "not mine"; a Deferred means that it takes
-  time, and only what goes over the network takes time. `server/deadlines.py` bounds the wait.
+  ...) in order, until one has an `Answer`. None means "not mine"; a Deferred, or a `Pending` of
+  ours (`waiting.py`), means that it takes time, and only what goes over the network takes time.
+  `server/deadlines.py` bounds the wait.
 - `wire/writer.py` joins the client's id and question octets, the octets that the Answer was
   rendered to once, and OPT. It turns the addresses (`IRotation`), and cuts whole records off where
   the reply would be too long. Most replies touch no record object.

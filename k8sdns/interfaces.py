@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from k8sdns.answers import Answer, Question
     from k8sdns.records import Record
+    from k8sdns.waiting import Pending
 
 
 class IAuthority(Interface):
@@ -34,6 +35,13 @@ class IAuthority(Interface):
         becomes SERVFAIL for this query, logged and counted. The Answer belongs to everybody
         afterwards: never change one.
         """
+
+
+class IPendingAuthority(IAuthority):
+    """An authority that spares who asks for it the Deferred: those on the way of a query do."""
+
+    def begin(question: Question) -> Answer | Pending | Deferred[Answer | None] | None:
+        """Answer as `answer` does, but with a Pending where an Answer must be waited for. Hot."""
 
 
 class IRepeatable(IAuthority):

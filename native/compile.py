@@ -1,4 +1,4 @@
-"""Compile the hot modules: those of modules.txt by mypyc, datagrams.c by the C compiler.
+"""Compile the hot modules: those of modules.txt by mypyc, the C here by the C compiler.
 
     python native/compile.py DIRECTORY     copy the project there, compiled: try it, test it
     K8SDNS_COMPILE=1 pip wheel .           a wheel of it (hatch_build.py asks for it)
@@ -19,6 +19,10 @@ PARTS = (
     "k8sdns", "twisted", "tests", "examples", "benchmarks", "deploy", "docs", "native", ".ci",
     "k8sdns.tac", "pyproject.toml", "Makefile", "hatch_build.py", "README.md", "LICENSE",
 )  # fmt: skip
+BY_HAND = {
+    "k8sdns.server._datagrams": "native/datagrams.c",
+    "k8sdns.authorities.upstream._connected": "native/connected.c",
+}
 
 
 def modules() -> list[str]:
@@ -39,8 +43,8 @@ def compile_into(target: Path) -> list[Path]:
     os.chdir(ROOT)
     try:
         made = mypycify([*modules()], opt_level="3", target_dir=str(target / "c"))
-        drain = Extension("k8sdns.server._datagrams", ["native/datagrams.c"])
-        built = Distribution({"name": "k8sdns", "ext_modules": [*made, drain]})
+        by_hand = [Extension(name, [source]) for name, source in BY_HAND.items()]
+        built = Distribution({"name": "k8sdns", "ext_modules": [*made, *by_hand]})
         command = built.get_command_obj("build_ext")
         command.build_lib = str(target)
         command.build_temp = str(target / "temp")

@@ -182,6 +182,62 @@ datagrams_drain(Datagrams *self, PyObject *const *args, Py_ssize_t count)
     Py_RETURN_TRUE;
 }
 
+/* Read the address that `new_tuple` made a tuple of; 0 if it is none. */
+static socklen_t
+address_of(PyObject *tuple, Address *to)
+{
+    if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) < 2)
+        return 0;
+    const char *host = PyUnicode_AsUTF8(PyTuple_GET_ITEM(tuple, 0));
+    long port = PyLong_AsLong(PyTuple_GET_ITEM(tuple, 1));
+    if (host == NULL || port < 0 || port > 0xFFFF)
+        return 0;
+    memset(to, 0, sizeof *to);
+    if (inet_pton(AF_INET, host, &to->v4.sin_addr) == 1) {
+        to->v4.sin_family = AF_INET;
+        to->v4.sin_port = htons((uint16_t)port);
+        return sizeof to->v4;
+    }
+    if (PyTuple_GET_SIZE(tuple) != 4 || inet_pton(AF_INET6, host, &to->v6.sin6_addr) != 1)
+        return 0;
+    to->v6.sin6_family = AF_INET6;
+    to->v6.sin6_port = htons((uint16_t)port);
+    to->v6.sin6_flowinfo = htonl((uint32_t)PyLong_AsUnsignedLong(PyTuple_GET_ITEM(tuple, 2)));
+    to->v6.sin6_scope_id = (uint32_t)PyLong_AsUnsignedLong(PyTuple_GET_ITEM(tuple, 3));
+    return sizeof to->v6;
+}
+
+PyDoc_STRVAR(send_reply_doc,
+"send_reply($self, reply, pending, /)\n--\n\n"
+"Send the reply to the question of `pending`, which waited; None for silence.");
+
+static PyObject *
+datagrams_send_reply(Datagrams *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "send_reply takes reply and pending");
+        return NULL;
+    }
+    if (!PyBytes_Check(args[0]))
+        Py_RETURN_NONE;
+    PyObject *question = PyObject_GetAttrString(args[1], "question");
+    if (question == NULL)
+        return NULL;
+    PyObject *tuple = PyObject_GetAttrString(question, "address");
+    Py_DECREF(question);
+    if (tuple == NULL)
+        return NULL;
+    Address to;
+    socklen_t size = address_of(tuple, &to);
+    Py_DECREF(tuple);
+    if (PyErr_Occurred())
+        return NULL;
+    if (size == 0 || sendto(self->fd, PyBytes_AS_STRING(args[0]),
+                            (size_t)PyBytes_GET_SIZE(args[0]), 0, &to.any, size) < 0)
+        self->lost++;
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 datagrams_take_lost(Datagrams *self, PyObject *Py_UNUSED(ignored))
 {
@@ -199,6 +255,8 @@ datagrams_close(Datagrams *self, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef datagrams_methods[] = {
     {"drain", (PyCFunction)(void (*)(void))datagrams_drain, METH_FASTCALL, drain_doc},
+    {"send_reply", (PyCFunction)(void (*)(void))datagrams_send_reply, METH_FASTCALL,
+     send_reply_doc},
     {"take_lost", (PyCFunction)datagrams_take_lost, METH_NOARGS,
      "take_lost($self, /)\n--\n\nReturn how many replies could not be sent since last asked."},
     {"close", (PyCFunction)datagrams_close, METH_NOARGS,

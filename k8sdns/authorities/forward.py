@@ -1,12 +1,12 @@
 """Forwarding: questions under a zone go to other name servers.
 
-Owns which questions are ours to forward, the upstreams of one `forward` (or `proxy`), what is in
-flight and its bound, and the numbers that operators watch. Transports are `upstream`'s.
+Owns the upstreams of one `forward` (or `proxy`), their order and health, and the two faces that
+others know it by. What is in flight is `flights`' and transports are `upstream`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random, SystemRandom
@@ -15,24 +15,21 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from k8sdns import names, records
-from k8sdns.answers import AD, Answer, Question
+from k8sdns import names
+from k8sdns.answers import Answer, Question
 from k8sdns.authorities.base import Authority
-from k8sdns.authorities.flight import MAX_ATTEMPTS, Came, Flight, Waiter
+from k8sdns.authorities.flight import MAX_ATTEMPTS
+from k8sdns.authorities.flights import Flights
 from k8sdns.authorities.upstream.attempt import Attempt, Outcome
 from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.failure import UpstreamFailure
 from k8sdns.authorities.upstream.health import FailTimes, Health, Probe
 from k8sdns.authorities.upstream.pages import PageCheck, Subject
 from k8sdns.authorities.upstream.policies import policy_named
-from k8sdns.authorities.upstream.query import PASSED_ON, Query, our_opt, query_of
+from k8sdns.authorities.upstream.query import Query, query_of
 from k8sdns.authorities.upstream.upstream import Surroundings, TransportSettings, Upstream
-from k8sdns.errors import Refused, ServerFailure
-from k8sdns.interfaces import IRemoteAuthority, IUpstreams
+from k8sdns.interfaces import IPendingAuthority, IRemoteAuthority, IUpstreams
 from k8sdns.metrics import (
-    FORWARD_HEALTHCHECK_BROKEN,
-    FORWARD_REJECTS,
-    PROXY_DURATION,
     PROXY_HEALTHCHECK_FAILURES,
     Metrics,
 )
@@ -100,7 +97,7 @@ class _Reached:
         self.done.callback(not isinstance(outcome, UpstreamFailure))
 
 
-@implementer(IRemoteAuthority, IUpstreams)
+@implementer(IRemoteAuthority, IPendingAuthority, IUpstreams)
 class Forward(Authority):
     """Answers with what one of its upstreams says.
 
@@ -123,24 +120,28 @@ class Forward(Authority):
         self.word = word
         self.settings = settings
         self.now: Callable[[], float] = around.clock.seconds
-        self.in_flight = 0  # questions that wait
-        self._bound = settings.max_concurrent or MAX_IN_FLIGHT
         self._around = around
-        self._metrics = metrics
         self._random = random or SystemRandom()
-        self._policy: Any = policy_named(settings.policy, self._random)
-        self._excepted = names.ZoneMap((zone, True) for zone in settings.excepted)
-        self._has_all = settings.zone == names.ROOT and not settings.excepted
-        self._flights: dict[Hashable, Flight] = {}
-        self._durations = metrics.histogram(PROXY_DURATION)
-        self._rejects = metrics.counter(FORWARD_REJECTS)
-        self._broken = metrics.counter(FORWARD_HEALTHCHECK_BROKEN)
         self._probe_failures = metrics.counter(PROXY_HEALTHCHECK_FAILURES)
         self._destinations = tuple(destinations)
         self._left_out: set[str] = set()
         self._reaching: set[Upstream] = set()  # those left out that are asked all the same
         self._watchers: list[Callable[[], None]] = []
-        self.members = [self._member(destination) for destination in destinations]
+        policy: Any = policy_named(settings.policy, self._random)
+        self.flights = Flights(
+            settings,
+            metrics,
+            self.now,
+            policy,
+            self._random.choice,
+            self.word,
+            settings.max_concurrent or MAX_IN_FLIGHT,
+            self._later,
+        )
+        self.flights.members = [self._member(destination) for destination in destinations]
+        # What `answer` does, without a Deferred: for those on the way of a query.
+        self.begin = self.flights.begin
+        self.begin_with = self.flights.begin_with
 
     def _member(self, destination: Destination) -> Member:
         settings = self.settings
@@ -171,82 +172,20 @@ class Forward(Authority):
 
     def answer(self, question: Question) -> Answer | Deferred[Answer | None] | None:
         """Forward `question`; None for a name that is not under our zone."""
-        return self._forwarded(question, question.flags & PASSED_ON)
+        pending = self.begin(question)
+        return None if pending is None else pending.deferred()
 
-    def validated(
-        self, question: Question, came: Came | None = None, key: Any = None
-    ) -> Deferred[Answer | None] | None:
-        """Answer as `answer` does, but with AD set towards upstreams, for the cache's sake.
+    @property
+    def members(self) -> Sequence[Member]:
+        """The upstreams."""
+        return self.flights.members
 
-        What comes then is `came(answer, question, key)`.
-        """
-        return self._forwarded(question, question.flags & PASSED_ON | AD, came, key)
+    @property
+    def in_flight(self) -> int:
+        """How many questions wait."""
+        return self.flights.in_flight
 
-    def _forwarded(
-        self, question: Question, flags: int, came: Came | None = None, key: Any = None
-    ) -> Deferred[Answer | None] | None:
-        qname = question.qname
-        if not (self._has_all or self._has(qname)):
-            return None
-        settings = self.settings
-        edns = question.edns
-        do = edns is not None and edns.do
-        over_stream = settings.force_tcp or (question.is_stream and not settings.prefer_udp)
-        options = question.upstream_options
-        flight_key = (qname, question.qtype, question.qclass, flags, over_stream, do, options)
-        if self.in_flight >= self._bound:
-            self._reject()
-        told: Deferred[Answer | None] = Deferred()
-        waiter = Waiter(told, question, came, key)
-        self.in_flight += 1
-        flight = self._flights.get(flight_key)
-        if flight is not None:
-            flight.waiters.append(waiter)
-        else:
-            query = Query(question.wire, flags, our_opt(do, options))
-            flight = self._flights[flight_key] = Flight(self, flight_key, query, over_stream)
-            flight.waiters.append(waiter)
-            flight.go_on()
-        return told
-
-    def _has(self, qname: bytes) -> bool:
-        zone = self.settings.zone
-        if not names.is_subdomain(qname, zone):
-            return False
-        return qname == zone or self._excepted.find(qname) is None
-
-    def _reject(self) -> None:
-        self._rejects.add()
-        raise Refused(f"concurrent queries exceeded maximum {self._bound}")
-
-    def ordered(self) -> Sequence[Member]:
-        """Return the upstreams in the order in which to ask them."""
-        ordered: Sequence[Member] = self._policy(self.members) if self.members else ()
-        return ordered
-
-    def instead_of_all_down(self, members: Sequence[Member]) -> Member | None:
-        """Return whom to ask although everybody is down, or None to fail at once."""
-        self._broken.add()
-        return None if self.settings.fails_fast else self._random.choice(members)
-
-    def saw_reply(self, attempt: Attempt, answer: Answer) -> None:
-        """Count a reply."""
-        rcode = records.RCODE_NAMES.get(answer.rcode) or str(answer.rcode)
-        upstream = attempt.upstream
-        elapsed = upstream.now() - attempt.started
-        self._durations.observe(elapsed, self.word, upstream.name, rcode)
-
-    def saw_failure(self, member: Member) -> None:
-        """Count an attempt without a reply, and look after its upstream."""
-        member.upstream.failures += 1
-        member.health.failed()
-
-    def landed(self, key: Hashable, waiters: int) -> None:
-        """A flight is over."""
-        self._flights.pop(key, None)
-        self.in_flight -= waiters
-
-    def later(self, call: Callable[..., None], *arguments: Any) -> None:
+    def _later(self, call: Callable[..., None], *arguments: Any) -> None:
         """Call in the next turn of the reactor."""
         self._around.clock.callLater(0, call, *arguments)
 
@@ -264,7 +203,7 @@ class Forward(Authority):
 
     def _choose_members(self) -> None:
         known = {member.upstream.destination: member for member in self.members}
-        self.members = [
+        self.flights.members = [
             known.pop(each) if each in known else self._member(each)
             for each in self._destinations
             if str(each) not in self._left_out
@@ -328,8 +267,7 @@ class Forward(Authority):
 
     def close(self) -> None:
         """End what is in flight, close every socket and connection."""
-        for flight in list(self._flights.values()):
-            flight.fail(ServerFailure("the server is going away"))
+        self.flights.end_all()
         for member in self.members:
             member.close()
         for apart in tuple(self._reaching):

@@ -132,6 +132,7 @@ class ForwardService(Service):
         self.forward.close()
 
     def _count(self) -> None:
+        self.forward.flights.fold()
         for member in self.forward.members:
             self._count_member(member)
         if self.forward.word == "forward":

@@ -29,6 +29,7 @@ from k8sdns.interfaces import (
     IStage,
 )
 from k8sdns.server.chain import Chain
+from k8sdns.waiting import Pending
 
 if TYPE_CHECKING:
     from k8sdns.metrics import Counts
@@ -37,15 +38,15 @@ log = Logger()
 
 Answered: TypeAlias = "Answer | Deferred[Answer]"
 Respond: TypeAlias = Callable[[Question], Answered]
-Unsettled: TypeAlias = "Answer | Deferred[Any]"
+Unsettled: TypeAlias = "Answer | Pending | Deferred[Any]"
 Ask: TypeAlias = Callable[[Question], Unsettled]
 
 
 class ServerBlock:
     """What one block of a Corefile came to; `respond` answers a question and never raises.
 
-    `ask` does the same, but what it returns a Deferred of must still be `settled`: it may be None
-    or fail.
+    `ask` does the same, but what it returns a Deferred or Pending of must still be `settled`: it
+    may be None or fail.
 
     `things` are what its directives added, in plugin order. `payload_size` is the longest reply
     over UDP in octets; None is the server's own limit. `authorities` are those that answer, where
@@ -157,16 +158,18 @@ class ServerBlock:
         result = self._ask(question)
         if isinstance(result, Answer):
             return result
+        if isinstance(result, Pending):
+            result = result.deferred()
         # One pair: saying that nobody knows cannot fail.
         return result.addCallbacks(self._or_nobody, self._failed, errbackArgs=(question,))
 
     def _ask(self, question: Question) -> Unsettled:
         # What is neither an Answer nor a Deferred fails in here, as a bug like any other.
         try:
-            result = self.chain.answer(question)
+            result = self.chain.begin(question)
             # Asking for the Answer, not for the Deferred: that is an abstract base class, whose
             # isinstance costs as much as reading the query.
-            if isinstance(result, Answer):
+            if isinstance(result, (Answer, Pending)):
                 return result
             if result is None:
                 return self._nobody()

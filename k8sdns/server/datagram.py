@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from k8sdns.server import sockets
+from k8sdns.waiting import Pending
 
 try:
     from k8sdns.server._datagrams import Datagrams
@@ -41,7 +42,9 @@ MAX_QUERY_OCTETS = 4096  # longer ones are cut by the kernel and then FORMERR
 _CONTROL_OCTETS = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(12)
 
 Reply: TypeAlias = "bytes | None"
-Respond: TypeAlias = Callable[[bytes, tuple[Any, ...], tuple[Any, ...]], "Reply | Deferred[Reply]"]
+Respond: TypeAlias = Callable[
+    [bytes, tuple[Any, ...], tuple[Any, ...]], "Reply | Pending | Deferred[Reply]"
+]
 
 
 @implementer(IReadDescriptor)
@@ -113,8 +116,23 @@ class DatagramPort:
                 except OSError:
                     self.lost_replies += 1
             elif reply is not None:
-                reply.addBoth(self._answered, address)
+                self._wait(reply, address)
         return True
+
+    def _wait(self, reply: Pending | Deferred[Reply], address: tuple[Any, ...]) -> None:
+        """Send a reply when it is there."""
+        if isinstance(reply, Pending):
+            reply.way_back = self
+        else:
+            reply.addBoth(self._answered, address)
+
+    def send_reply(self, reply: Reply, pending: Pending) -> None:
+        """Send the reply to a question that waited."""
+        if reply is not None:
+            try:
+                self._socket.sendto(reply, pending.question.address)
+            except OSError:
+                self.lost_replies += 1
 
     def _broke(self) -> None:
         """A bug costs one query, not the port."""
@@ -157,11 +175,17 @@ class SourceKeepingPort(DatagramPort):
             except Exception:  # noqa: BLE001 - the reactor would close the socket for good
                 self._broke()
                 continue
-            if isinstance(reply, Deferred):
+            if isinstance(reply, Pending):
+                reply.way_back, reply.control = self, control
+            elif isinstance(reply, Deferred):
                 reply.addBoth(self._send, address, control)
             else:
                 self._send(reply, address, control)
         return True
+
+    def send_reply(self, reply: Reply, pending: Pending) -> None:
+        """Send the reply to a question that waited."""
+        self._send(reply, pending.question.address, pending.control)
 
     def _send(
         self,
@@ -208,8 +232,12 @@ class CompiledPort(DatagramPort):
             self._broke()
             return True
 
-    def _wait(self, reply: Deferred[Reply], address: tuple[Any, ...]) -> None:
-        reply.addBoth(self._answered, address)
+    def _wait(self, reply: Pending | Deferred[Reply], address: tuple[Any, ...]) -> None:
+        """Send a reply when it is there."""
+        if isinstance(reply, Pending):
+            reply.way_back = self._datagrams
+        else:
+            reply.addBoth(self._answered, address)
 
 
 def port_for(

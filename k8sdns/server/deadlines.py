@@ -6,12 +6,15 @@ expire, and only the oldest is looked at.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from k8sdns.waiting import Pending
+
 T = TypeVar("T")
+Waiting: TypeAlias = "Pending | Deferred[Any]"
 
 WAIT_SECONDS = 12.0
 MAX_WAITING = 20_000
@@ -27,7 +30,7 @@ class Deadlines:
         self._clock = clock
         self._seconds = seconds
         self._bound = bound
-        self._expiry: dict[Deferred[Any], float] = {}
+        self._expiry: dict[Waiting, float] = {}
         self._call: IDelayedCall | None = None
 
     def __len__(self) -> int:
@@ -38,16 +41,20 @@ class Deadlines:
         self.begin(waiting)
         return waiting.addBoth(self._fired, waiting)
 
-    def begin(self, waiting: Deferred[Any]) -> None:
-        """Cancel `waiting` unless `end` is called in time; `watch` for those who do that anyway."""
+    def begin(self, waiting: Waiting) -> bool:
+        """Cancel `waiting` unless `end` is called in time; False where too many wait already.
+
+        It is cancelled then. `watch` is for those who do not call `end` anyway.
+        """
         if len(self._expiry) >= self._bound:
             waiting.cancel()
-            return
+            return False
         self._expiry[waiting] = self._clock.seconds() + self._seconds
         if self._call is None:
             self._call = self._clock.callLater(self._seconds, self._sweep)
+        return True
 
-    def end(self, waiting: Deferred[Any]) -> None:
+    def end(self, waiting: Waiting) -> None:
         """`waiting` has fired."""
         self._expiry.pop(waiting, None)
 
@@ -58,7 +65,7 @@ class Deadlines:
     def _sweep(self) -> None:
         self._call = None
         now = self._clock.seconds()
-        expired: list[Deferred[Any]] = []
+        expired: list[Waiting] = []
         for entry, expiry in self._expiry.items():
             if expiry > now or len(expired) == TOGETHER:
                 self._call = self._clock.callLater(max(0.0, expiry - now), self._sweep)

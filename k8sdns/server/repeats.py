@@ -77,7 +77,8 @@ class Repeater:
     def __init__(self, server: Server, *, is_stream: bool = False) -> None:
         self._server = server
         self._is_stream = is_stream
-        self._respond = server.respond
+        # Streams wait with Deferreds, which few of their queries need.
+        self._respond: Any = server.respond if is_stream else server.begin
         self._replies: dict[bytes, Repeated] = {}
         self._seen_once: dict[bytes, Answer] = {}
         self._denials = Denials()
@@ -87,7 +88,7 @@ class Repeater:
     def respond(
         self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
     ) -> Any:
-        """Return the reply to one message, None for silence, or a Deferred of either."""
+        """Return the reply to one message, None for silence, or what is to be waited for."""
         query = message[2:]
         found = self._replies.get(query)
         if found is not None and found.answer.is_current:

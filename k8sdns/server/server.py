@@ -30,6 +30,7 @@ from k8sdns.server.deadlines import Deadlines
 from k8sdns.server.repeats import Repeater
 from k8sdns.server.router import Route, Router
 from k8sdns.server.stream import DNSStream, Streams
+from k8sdns.waiting import Pending
 from k8sdns.wire.edns import DEFAULT_PAYLOAD
 from k8sdns.wire.reader import read
 from k8sdns.wire.writer import bare_reply, reply
@@ -130,6 +131,18 @@ class Server(DNSServerFactory):
 
         `learn` is told of replies whose Answer is current.
         """
+        reply = self.begin(message, address, local_address, learn, is_stream)
+        return _Awaited(reply).reply if isinstance(reply, Pending) else reply
+
+    def begin(
+        self,
+        message: bytes,
+        address: tuple[Any, ...],
+        local_address: tuple[Any, ...] = ("", 0),
+        learn: Learn | None = None,
+        is_stream: bool = False,
+    ) -> Reply | Pending | Deferred[Reply]:
+        """Do the same, except that a reply may be waited for by setting a Pending's `way_back`."""
         started = perf_counter()
         self.queries += 1
         question = read(message)
@@ -151,9 +164,35 @@ class Server(DNSServerFactory):
         result = route.block.ask(question)
         if isinstance(result, Answer):
             return self._finished(result, question, route, started, learn)
+        if isinstance(result, Pending):
+            return self._pending(result, route, started, learn)
         # One callback for all there is to do in the end: each costs a microsecond.
         self.deadlines.begin(result)
         return result.addBoth(self._ended, result, question, route, started, learn)
+
+    def _pending(
+        self, pending: Pending, route: Route, started: float, learn: Learn | None
+    ) -> Reply | Pending:
+        """Wait for an Answer, unless there is one already."""
+        pending.context = (route, started, learn)
+        if pending.is_over:
+            self.heard(pending, pending.outcome)
+            return pending.reply
+        pending.listener = self
+        return pending if self.deadlines.begin(pending) else pending.reply
+
+    def heard(self, pending: Pending, outcome: Answer | Failure) -> None:
+        """Send the reply that a wait came to."""
+        self.deadlines.end(pending)
+        route, started, learn = pending.context
+        question = pending.question
+        answer = route.block.settled(outcome, question)
+        reply = self._finished(answer, question, route, started, learn)
+        way_back = pending.way_back
+        if way_back is None:
+            pending.reply = reply
+        else:
+            way_back.send_reply(reply, pending)
 
     def respond_to_stream(
         self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
@@ -282,3 +321,14 @@ class Server(DNSServerFactory):
         if route is None:
             return Answer(rcode=records.REFUSED)
         return route.block.respond(derived)
+
+
+class _Awaited:
+    """The way back of a reply that is waited for with a Deferred."""
+
+    def __init__(self, pending: Pending) -> None:
+        self.reply: Deferred[Reply] = Deferred()
+        pending.way_back = self
+
+    def send_reply(self, reply: Reply, _pending: Pending) -> None:
+        self.reply.callback(reply)

@@ -30,6 +30,7 @@ from k8sdns.server.server import Server
 from k8sdns.testing.building import started
 from k8sdns.testing.network import FakeNetwork, FakeReactor
 from k8sdns.testing.upstream import Upstream, let_answer
+from k8sdns.waiting import Pending
 
 CLIENT: Final = "192.0.2.9"
 OWN_ADDRESS: Final = ("192.0.2.253", 53)
@@ -50,10 +51,16 @@ class Exchange:
         self.query = query
         self.reply: dns.message.Message | None = None
         self.is_over = False
-        if isinstance(result, Deferred):
+        if isinstance(result, Pending):
+            result.way_back = self
+        elif isinstance(result, Deferred):
             result.addBoth(self._ended)
         else:
             self._ended(result)
+
+    def send_reply(self, reply: bytes | None, _pending: Pending) -> None:
+        """Take what a Pending came to."""
+        self._ended(reply)
 
     def _ended(self, result: Any) -> None:
         self.is_over = True

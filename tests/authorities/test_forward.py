@@ -10,18 +10,20 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from k8sdns import names
-from k8sdns.answers import Question
+from k8sdns import names, records
+from k8sdns.answers import AD, RD, Question
 from k8sdns.authorities.forward import Forward, ForwardSettings
 from k8sdns.authorities.forwardservice import ForwardService, count_legacy
 from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.destinations import Targets
 from k8sdns.authorities.upstream.randomness import Randomness
+from k8sdns.authorities.upstream.reply import usual_answer
 from k8sdns.authorities.upstream.resolvconf import ResolvConf
 from k8sdns.authorities.upstream.upstream import Surroundings
 from k8sdns.errors import Refused, ServerFailure
-from k8sdns.interfaces import IRemoteAuthority, IUpstreams
+from k8sdns.interfaces import IPendingAuthority, IRemoteAuthority, IUpstreams
 from k8sdns.metrics import FORWARD_HEALTHCHECK_FAILURES, PROXY_HEALTHCHECK_FAILURES, Metrics
+from k8sdns.records import Record
 from k8sdns.testing.conversation import reply_to
 from k8sdns.testing.network import FakeNetwork, FakeReactor
 
@@ -29,13 +31,13 @@ FIRST, SECOND = Destination("192.0.2.1", 53), Destination("192.0.2.2", 53)
 
 
 class World:
-    def __init__(self, destinations=(FIRST,), **settings):
+    def __init__(self, destinations=(FIRST,), word="forward", **settings):
         self.reactor = FakeReactor()
         self.network = FakeNetwork(self.reactor)
         self.metrics = Metrics()
         self.around = Surroundings(self.reactor, self.network, Randomness())
         self.settings = ForwardSettings(policy="sequential", **settings)
-        self.forward = Forward(self.settings, destinations, self.around, self.metrics)
+        self.forward = Forward(self.settings, destinations, self.around, self.metrics, word=word)
 
     def ask(self, name="www.example.com"):
         asked = self.forward.answer(Question(names.from_text(name)))
@@ -52,6 +54,7 @@ class World:
 def test_it_is_what_it_says():
     forward = World().forward
     assert verifyObject(IRemoteAuthority, forward)
+    assert verifyObject(IPendingAuthority, forward)
     assert verifyObject(IUpstreams, forward)
 
 
@@ -186,41 +189,68 @@ def test_who_replied_is_known_to_questions_that_have_labels(labels):
     assert question.metadata == expected
 
 
-def test_what_the_cache_makes_of_a_reply_is_told_and_its_bugs_cost_one_question():
-    world = World()
-    question = Question(names.from_text("www.example.com"))
-    told, error = [], ValueError("a bug")
+class Keeper:
+    """Makes of an answer what a cache would; of `bad` it makes an exception."""
 
-    def kept(answer, asked, key):
+    def __init__(self):
+        self.kept = []
+        self.error = ValueError("a bug")
+
+    def came(self, answer, question, key):
+        self.kept.append((question, key))
         if key == "bad":
-            raise error
-        assert asked is question
+            raise self.error
         return answer.replace(source=key)
 
+    def came_usual(self, flags, shape, body, question, key):
+        return self.came(usual_answer(flags, shape, body, question.qname), question, key)
+
+
+USUAL = {"answer": ["www.example.com. 300 A 192.0.2.7"]}
+
+
+@pytest.mark.parametrize("reply", [{"rcode": "NXDOMAIN"}, USUAL], ids=["any", "usual"])
+def test_what_the_cache_makes_of_a_reply_is_told_and_its_bugs_cost_one_question(reply):
+    world = World()
+    question = Question(names.from_text("www.example.com"))
+    told, keeper = [], Keeper()
     for key in ("first", "bad", "second"):
-        world.forward.validated(question, kept, key).addBoth(told.append)
-    world.reply(rcode="NXDOMAIN")
+        pending = world.forward.begin_with(question, AD | RD)
+        pending.keeper, pending.key = keeper, key
+        pending.deferred().addBoth(told.append)
+    world.reply(**reply)
+    assert keeper.kept == [(question, "first"), (question, "bad"), (question, "second")]
     assert [each.value if isinstance(each, Failure) else each.source for each in told] == [
         "first",
-        error,
+        keeper.error,
         "second",
     ]
     assert world.forward.in_flight == 0
 
 
-def test_a_reply_is_kept_though_its_client_gave_up():
+@pytest.mark.parametrize("reply", [{"rcode": "NXDOMAIN"}, USUAL], ids=["any", "usual"])
+def test_a_reply_is_kept_though_its_client_gave_up(reply):
     world = World()
-    keys = []
-
-    def kept(answer, _question, key):
-        keys.append(key)
-        return answer
-
-    asked = world.forward.validated(Question(names.from_text("www.example.com")), kept, "key")
+    question = Question(names.from_text("www.example.com"))
+    pending = world.forward.begin_with(question, AD | RD)
+    pending.keeper, pending.key = keeper, key = Keeper(), "key"
+    asked = pending.deferred()
     asked.addErrback(lambda _: None)
     asked.cancel()
-    world.reply(rcode="NXDOMAIN")
-    assert keys == ["key"]
+    world.reply(**reply)
+    assert keeper.kept == [(question, key)]
+
+
+@pytest.mark.parametrize("word", ["forward", "proxy"])
+def test_a_usual_reply_is_an_answer_like_any_other(word):
+    world = World(word=word)
+    outcomes = world.ask()
+    world.reply(**USUAL)
+    (answer,) = outcomes
+    assert answer.source == word
+    assert answer.answer == (
+        Record(names.from_text("www.example.com"), records.A, 300, bytes([192, 0, 2, 7])),
+    )
 
 
 def test_one_that_was_left_out_is_reached_all_the_same_and_may_be_taken_back():

@@ -13,10 +13,10 @@ from zope.interface import implementer
 from k8sdns import names, records
 from k8sdns.answers import SILENT, Answer, Question
 from k8sdns.errors import Refused, ServerFailure
-from k8sdns.interfaces import IAuthority, IObserver, IStage
+from k8sdns.interfaces import IAuthority, IObserver, IPendingAuthority, IStage
 from k8sdns.metrics import Counts
 from k8sdns.server.block import ServerBlock
-from k8sdns.waiting import then
+from k8sdns.waiting import Pending, then
 
 NAME = names.from_text("www.example.org")
 
@@ -62,6 +62,55 @@ def test_an_authority_that_was_waited_for_can_pass_the_question_on() -> None:
     assert results == []
     waited.callback(None)
     assert results == [last.what]
+
+
+@implementer(IPendingAuthority)
+class Waits(Says):
+    """An authority whose answers a Pending is made of."""
+
+    def begin(self, question: Question) -> Pending:
+        self.asked.append(question.qname)
+        self.pending = Pending(question)
+        return self.pending
+
+
+class BeginsOtherwise(Says):
+    """An authority with a method of that name that is about something else."""
+
+    def begin(self) -> None:
+        raise AssertionError("nobody said that this answers questions")
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_pending_is_waited_for_wherever_its_authority_stands(place: int) -> None:
+    waits, after = Waits(None), Says(an_answer(2))
+    things = [Says(None), after]
+    things.insert(place, waits)
+    results: list[Answer] = []
+    answered(ServerBlock(things, Counts(), ["a"])).addCallback(results.append)
+    told = an_answer()
+    waits.pending.tell(told)
+    waits.pending.tell(an_answer(3))
+    assert results == [told]
+    assert after.asked == []
+
+
+def test_a_pending_that_was_told_already_is_an_answer() -> None:
+    class Knows(Waits):
+        def begin(self, question: Question) -> Pending:
+            pending = super().begin(question)
+            pending.tell(self.what)
+            return pending
+
+    knows = Knows(an_answer())
+    results: list[Answer] = []
+    answered(ServerBlock([knows], Counts(), ["a"])).addCallback(results.append)
+    assert results == [knows.what]
+
+
+def test_a_method_of_that_name_is_no_promise() -> None:
+    authority = BeginsOtherwise(an_answer())
+    assert answered(ServerBlock([authority], Counts(), ["a"])) is authority.what
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])

@@ -1,4 +1,4 @@
-"""Datagrams: what a bug above the socket may cost."""
+"""Datagrams: what a bug above the socket may cost, and the way back of replies that waited."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import socket
 from typing import Any
 
 import pytest
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 
+from k8sdns.answers import Question
 from k8sdns.server import datagram
 from k8sdns.server.datagram import (
     BATCH,
@@ -16,6 +19,7 @@ from k8sdns.server.datagram import (
     DatagramPort,
     SourceKeepingPort,
 )
+from k8sdns.waiting import Pending
 
 KINDS = [DatagramPort, SourceKeepingPort, *([CompiledPort] if HAS_COMPILED else [])]
 
@@ -75,3 +79,59 @@ def test_a_wake_up_answers_what_fits_into_its_share(
             client.send(b"query")
         kind(sock, slowly, Reactor()).doRead()
     assert answered[0] == batches * BATCH
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+)
+def test_a_reply_that_waited_goes_to_who_asked(kind: Any, family: int, host: str) -> None:
+    waiting: list[Pending] = []
+
+    def later(message: bytes, address: Any, _local: Any) -> Pending:
+        question = Question()
+        question.message, question.address = message, address
+        waiting.append(Pending(question))
+        return waiting[-1]
+
+    with (
+        socket.socket(family, socket.SOCK_DGRAM) as sock,
+        socket.socket(family, socket.SOCK_DGRAM) as first,
+        socket.socket(family, socket.SOCK_DGRAM) as second,
+    ):
+        try:
+            sock.bind((host, 0))
+        except OSError:
+            pytest.skip("no IPv6 here")
+        sock.setblocking(False)
+        port = kind(sock, later, Reactor())
+        for client, query in ((first, b"one"), (second, b"two")):
+            client.settimeout(5)
+            client.connect(sock.getsockname())
+            client.send(query)
+            port.doRead()
+        for pending in waiting[::-1]:
+            pending.way_back.send_reply(None, pending)
+            pending.way_back.send_reply(b"to " + pending.question.message, pending)
+        assert first.recv(100) == b"to one"
+        assert second.recv(100) == b"to two"
+        port.doRead()
+        assert port.lost_replies == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reply_that_comes_when_the_port_is_closed_is_nobodys(kind: Any) -> None:
+    pending = Pending(Question())
+    pending.question.address = ("127.0.0.1", 9)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        sock.bind(("127.0.0.1", 0))
+        sock.setblocking(False)
+        port = kind(sock, lambda *_: pending, Reactor())
+        client.connect(sock.getsockname())
+        client.send(b"query")
+        port.doRead()
+        port.connectionLost(Failure(ConnectionDone()))
+        pending.way_back.send_reply(b"reply", pending)

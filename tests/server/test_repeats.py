@@ -211,7 +211,7 @@ def test_the_maker_of_an_answer_is_told_of_its_repetitions() -> None:
         return made
 
     authority.answer = answer  # type: ignore[method-assign]
-    server.router.routes[0].block.chain._asks = (answer,)
+    server.router.routes[0].block.chain._begins = (answer,)
     for _ in range(7):
         ask(repeater)
     server.tell_observers()

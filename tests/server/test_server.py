@@ -17,11 +17,13 @@ from zope.interface import implementer
 
 from k8sdns import names, records
 from k8sdns.answers import SILENT, Answer, Question, ZoneDenial
-from k8sdns.interfaces import IAuthority, IObserver, IRotation, IRouting
+from k8sdns.interfaces import IAuthority, IObserver, IPendingAuthority, IRotation, IRouting
 from k8sdns.metrics import PANICS, Metrics
 from k8sdns.server.block import ServerBlock
+from k8sdns.server.deadlines import Deadlines
 from k8sdns.server.router import Route, Router
 from k8sdns.server.server import MAX_DEPTH, Server
+from k8sdns.waiting import Pending
 
 ZONE = names.from_text("example.org")
 CLIENT = ("192.0.2.9", 4321)
@@ -112,6 +114,60 @@ def test_an_answer_may_come_later() -> None:
     pending.addCallback(replies.append)
     zone.later.callback(Answer(rcode=records.NOTIMP))
     assert dns.message.from_wire(replies[0]).rcode() == records.NOTIMP
+
+
+@implementer(IPendingAuthority)
+class Waiting:
+    """An authority that answers when the test does."""
+
+    word = "waiting"
+
+    def __init__(self) -> None:
+        self.pending: list[Pending] = []
+
+    def begin(self, question: Question) -> Pending:
+        self.pending.append(Pending(question))
+        return self.pending[-1]
+
+    def answer(self, question: Question) -> Any:
+        return self.begin(question).deferred()
+
+
+class WayBack:
+    """Takes replies."""
+
+    def __init__(self) -> None:
+        self.replies: list[Any] = []
+
+    def send_reply(self, reply: bytes | None, _pending: Pending) -> None:
+        self.replies.append(reply)
+
+
+def begun(server: Server) -> Any:
+    return server.begin(dns.message.make_query("later.example.org", "A").to_wire(), CLIENT)
+
+
+def test_a_pending_has_a_way_back_and_a_deadline() -> None:
+    clock, authority, way_back = Clock(), Waiting(), WayBack()
+    server = serve(authority, clock=clock)
+    for _ in range(2):
+        begun(server).way_back = way_back
+    authority.pending[0].tell(Answer(rcode=records.NOTIMP))
+    assert dns.message.from_wire(way_back.replies[0]).rcode() == records.NOTIMP
+    assert len(server.deadlines) == 1
+    clock.advance(12.1)
+    assert dns.message.from_wire(way_back.replies[1]).rcode() == records.SERVFAIL
+    assert len(server.deadlines) == 0
+    authority.pending[1].tell(Answer())
+    assert len(way_back.replies) == 2
+
+
+def test_where_too_many_wait_the_last_gets_its_reply_at_once() -> None:
+    authority = Waiting()
+    server = serve(authority, clock=Clock())
+    server.deadlines = Deadlines(Clock(), bound=1)
+    assert isinstance(begun(server), Pending)
+    assert dns.message.from_wire(begun(server)).rcode() == records.SERVFAIL
 
 
 def test_nobody_waits_for_ever() -> None:

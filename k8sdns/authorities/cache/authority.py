@@ -1,56 +1,27 @@
-"""A remote authority behind a cache: what it said lately is said again without asking it.
-
-Owns the order of things for one question: a fresh entry, a stale one, the authority. Refuses to
-know how entries are evicted and what may be kept.
-"""
+"""A remote authority behind a cache, as the chain and Twisted Names know it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from time import time
-from typing import Any, TypeAlias
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from k8sdns import names, records
-from k8sdns.answers import AD, CD, RD, Answer, Question
+from k8sdns import names
+from k8sdns.answers import Answer, Question
 from k8sdns.authorities.base import Authority
-from k8sdns.authorities.cache.entry import Entry, Key, with_ttl
-from k8sdns.authorities.cache.judgement import (
-    DENIAL,
-    FAILURE,
-    NOT,
-    STRAY,
-    SUCCESS,
-    Keep,
-    has_dead_signature,
-    judge,
-    least_ttl_of,
-)
-from k8sdns.authorities.cache.moments import MOMENT_SECONDS, Moments
+from k8sdns.authorities.cache.cached import CachedAnswers
 from k8sdns.authorities.cache.settings import CacheSettings
-from k8sdns.authorities.cache.stale import Verification, Verifications
 from k8sdns.authorities.cache.store import CacheStore
 from k8sdns.authorities.cache.tally import Tallies
-from k8sdns.authorities.rendered import RenderedAnswer, ttl_places
-from k8sdns.authorities.upstream.reply import WireAnswer
-from k8sdns.interfaces import IRepeatable, IUpstreams
-from k8sdns.wire.edns import option_octets
-from k8sdns.wire.reader import OPCODE_BITS
-
-log = Logger(namespace="k8sdns.authorities.cache")
-
-Asked: TypeAlias = "Answer | Deferred[Answer | None] | None"
-
-_KEYED = OPCODE_BITS | RD | CD  # header bits that the answer depends on
-_REFRESHED = (records.NOERROR, records.NXDOMAIN)
+from k8sdns.interfaces import IPendingAuthority, IRepeatable, IUpstreams
+from k8sdns.waiting import Pending
 
 
-@implementer(IRepeatable)
+@implementer(IRepeatable, IPendingAuthority)
 class CachedAuthority(Authority):
     """Stands in the place of `remote` and asks it only for what `store` does not have."""
 
@@ -58,7 +29,7 @@ class CachedAuthority(Authority):
 
     def __init__(
         self,
-        remote: Authority,
+        remote: Any,
         store: CacheStore,
         settings: CacheSettings,
         clock: IReactorTime,
@@ -67,57 +38,15 @@ class CachedAuthority(Authority):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.word = remote.word
-        self._remote = remote
-        self._store = store
-        self._settings = settings
-        self._now: Callable[[], float] = clock.seconds
-        self._tallies = tallies
-        self._wall_time = wall_time
-        self._tag = store.tag_of(remote) << 32
+        self.remote = remote
         self._zone = remote.zone if IUpstreams.providedBy(remote) else names.ROOT
-        self._is_everywhere = names.ROOT in settings.zones
-        # A forward keeps a reply for us before it tells who waits, without a further callback.
-        self._ask_and_keep: Any = getattr(remote, "validated", None)
-        self._ask: Callable[[Question], Asked] = self._ask_and_keep or (
-            lambda question: remote.answer(_validated(question))
-        )
-        self._moments = Moments(clock)
-        self._verifications = Verifications(clock, settings.stale.timeout)
+        self._cached = CachedAnswers(remote, store, settings, clock, tallies, wall_time)
+        self.begin: Any = self._cached.begin
 
-    @property
-    def remote(self) -> Authority:
-        """What stands behind the cache."""
-        return self._remote
-
-    def answer(self, question: Question) -> Asked:
+    def answer(self, question: Question) -> Answer | Deferred[Answer | None] | None:
         """Answer from an entry, or ask."""
-        flags = question.flags
-        edns = question.edns
-        does = edns is not None and edns.do
-        bits = self._tag | question.qclass << 16 | flags & _KEYED | does
-        key = (question.qname, question.qtype, bits)
-        if question.upstream_options:
-            # What upstreams are told beside the question, a client's subnet say, sets it apart.
-            key = (key[0] + option_octets(question.upstream_options), key[1], key[2])
-        entry = self._store.get(key)
-        if entry is None:
-            return self._asked(question, key)
-        now = self._now()
-        if entry.expires <= now:
-            return self._expired(entry, question, now)
-        self._tallies.hit(question, entry.keep)
-        entry.is_wanted = True
-        settings = self._settings
-        if settings.prefetch.amount:
-            self._prefetch(entry, question, now)
-        wants_ad = does or bool(flags & AD)
-        if settings.keeps_ttl:
-            shown = entry.shown_with(int(entry.ttl), wants_ad)
-        else:
-            shown = entry.shown(now, wants_ad)
-        if not shown.is_current:
-            self._hold(shown, entry, question, now)
-        return shown
+        answered: Any = self.begin(question)
+        return answered.deferred() if isinstance(answered, Pending) else answered
 
     def never_answers(self, question: Question) -> bool:
         """Pass on for ever what is not under the zone of the remote authority, where it has one."""
@@ -127,181 +56,3 @@ class CachedAuthority(Authority):
         """The same of every name below `parent`."""
         zone = self._zone
         return not (names.is_subdomain(parent, zone) or names.is_subdomain(zone, parent))
-
-    def _hold(self, shown: Answer, entry: Entry, question: Question, now: float) -> None:
-        """Let an answer be repeated for a moment, where that hides nothing.
-
-        Prefetching counts every hit as it comes, and what expires soon must not outlive it.
-        """
-        if self._settings.prefetch.amount or entry.expires - now <= MOMENT_SECONDS:
-            return
-        shown.told = self._tallies.again(question, entry.keep)
-        self._moments.hold(shown)
-
-    def _asked(self, question: Question, key: Key) -> Asked:
-        """Ask the remote authority; None is "not mine" and no miss."""
-        if question.flags & OPCODE_BITS or not self._caches(question.qname):
-            return self._remote.answer(question)
-        if self._ask_and_keep is not None:
-            kept: Asked = self._ask_and_keep(question, self._came, key)
-            if kept is not None:
-                self._tallies.missed(question)
-            return kept
-        answered = self._ask(question)
-        if answered is None:
-            return None
-        self._tallies.missed(question)
-        if isinstance(answered, Deferred):
-            return answered.addCallback(self._came, question, key)
-        return self._came(answered, question, key)
-
-    def _caches(self, qname: bytes) -> bool:
-        return self._is_everywhere or _is_under(qname, self._settings.zones)
-
-    def _came(self, answer: Answer | None, question: Question, key: Key) -> Answer | None:
-        """Keep what may be kept; return what the client is told, TTLs as those of an entry."""
-        if answer is None or answer.error is not None:
-            return answer
-        return self._kept(answer, question, key)[0]
-
-    def _kept(
-        self, answer: Answer, question: Question, key: Key, earlier: Entry | None = None
-    ) -> tuple[Answer, Entry | None]:
-        if isinstance(answer, WireAnswer):
-            rendered = answer.rendered(question)
-            places = answer.ttl_places
-            least_ttl = answer.least_ttl
-        else:
-            # Letters of one client's name must not reach another.
-            rendered = answer.rendered(question.changed(qname=question.qname))
-            places = ttl_places(rendered)
-            least_ttl = least_ttl_of(rendered.body, places)
-        keep, ttl = judge(question, answer, rendered, places, least_ttl, self._settings)
-        if keep is STRAY:
-            self._tallies.of(question).drops += 1
-            keep = NOT
-        elif key[2] & 1 and has_dead_signature(rendered.body, places, self._wall_time()):
-            keep = NOT
-        octets = answer.octets
-        entry = None
-        if self._may_keep(keep, question.qname, earlier):
-            entry = Entry(key, keep, answer, rendered, places, ttl, self._now(), octets)
-            self._store.put(entry)
-        shown = RenderedAnswer(
-            with_ttl(rendered, places, int(ttl)),
-            answer.rcode,
-            answer.flags if _wants_ad(question) else answer.flags & ~AD,
-            options=answer.options,
-            source=answer.source,
-            octets=octets,
-        )
-        return shown, entry
-
-    def _may_keep(self, keep: Keep, qname: bytes, earlier: Entry | None) -> bool:
-        settings = self._settings
-        if keep is NOT:
-            return False
-        if keep is SUCCESS:
-            return not _is_under(qname, settings.disabled_success)
-        if _is_under(qname, settings.disabled_denial):
-            return False
-        # Trouble must not put out what was known, nor denials the last good answer if so asked.
-        return earlier is None or (
-            keep is DENIAL and not (settings.stale.prefers_positive and earlier.keep is SUCCESS)
-        )
-
-    def _expired(self, entry: Entry, question: Question, now: float) -> Asked:
-        stale = self._settings.stale
-        if entry.keep is FAILURE or now - entry.expires >= stale.limit:
-            return self._asked(question, entry.key)
-        if now < entry.recheck_at:
-            return self._stale(entry, question)
-        if stale.mode == "verify":
-            return self._verified(entry, question)
-        self._refresh(entry, question)
-        return self._stale(entry, question)
-
-    def _stale(self, entry: Entry, question: Question) -> Answer:
-        tallies = self._tallies
-        tallies.hit(question, entry.keep)
-        tallies.of(question).served_stale += 1
-        entry.is_wanted = True
-        return entry.shown_stale(self._settings.stale.ttl, _wants_ad(question))
-
-    def _prefetch(self, entry: Entry, question: Question, now: float) -> None:
-        prefetch = self._settings.prefetch
-        entry.hits = 1 if now - entry.last_hit > prefetch.within else entry.hits + 1
-        entry.last_hit = now
-        is_late = entry.expires - now <= prefetch.share * entry.ttl
-        if is_late and entry.hits >= prefetch.amount and not entry.is_refreshing:
-            self._tallies.of(question).prefetches += 1
-            self._refresh(entry, question)
-
-    def _refresh(self, entry: Entry, question: Question) -> None:
-        """Ask for an entry again, in the background; one question an entry at a time."""
-        if entry.is_refreshing:
-            return
-        entry.is_refreshing = True
-        answered = self._ask_again(question)
-        answered.addCallback(self._refreshed, entry, question)
-        answered.addErrback(self._not_refreshed, entry)
-
-    def _ask_again(self, question: Question) -> Deferred[Answer | None]:
-        try:
-            answered = self._ask(question)
-        except Exception:  # noqa: BLE001 - handed on as the Deferred's failure
-            failed: Deferred[Answer | None] = Deferred()
-            failed.errback(Failure())
-            return failed
-        if isinstance(answered, Deferred):
-            return answered
-        at_once: Deferred[Answer | None] = Deferred()
-        at_once.callback(answered)
-        return at_once
-
-    def _refreshed(self, answer: Answer | None, entry: Entry, question: Question) -> Answer | None:
-        """Exchange the entry for a newer one; return what the client may be told of it, or None."""
-        entry.is_refreshing = False
-        if answer is None or answer.error is not None or answer.rcode not in _REFRESHED:
-            entry.recheck_at = self._now() + self._settings.stale.recheck
-            return None
-        shown, newer = self._kept(answer, question, entry.key, earlier=entry)
-        if newer is not None:
-            newer.hits, newer.last_hit = entry.hits, entry.last_hit
-            return shown
-        if self._settings.stale.prefers_positive and entry.keep is SUCCESS:
-            entry.recheck_at = self._now() + self._settings.stale.recheck
-            return None
-        return shown
-
-    def _not_refreshed(self, failure: Failure, entry: Entry) -> None:
-        entry.is_refreshing = False
-        entry.recheck_at = self._now() + self._settings.stale.recheck
-        log.debug("a refresh failed: {why}", why=failure.value)
-
-    def _verified(self, entry: Entry, question: Question) -> Deferred[Answer | None]:
-        """Ask first, and fall back to what expired."""
-        answered = self._ask_again(question)
-        answered.addCallback(self._refreshed, entry, question)
-        answered.addErrback(self._not_refreshed, entry)
-        verification = Verification(answered, lambda: self._stale(entry, question))
-        return self._verifications.watch(verification)
-
-
-def _is_under(qname: bytes, zones: tuple[bytes, ...]) -> bool:
-    return bool(zones) and any(names.is_subdomain(qname, zone) for zone in zones)
-
-
-def _wants_ad(question: Question) -> bool:
-    """Tell whether the client understands the AD bit (RFC 6840 §5.7)."""
-    edns = question.edns
-    return bool(question.flags & AD) or (edns is not None and edns.do)
-
-
-def _validated(question: Question) -> Question:
-    """Return the question with AD set: a validating upstream then says what it found."""
-    if question.flags & AD:
-        return question
-    asked = question.changed()
-    asked.flags |= AD
-    return asked

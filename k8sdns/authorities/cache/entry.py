@@ -20,40 +20,38 @@ STALE_NXDOMAIN = extended_error(19)  # RFC 8914 §4.20
 def with_ttl(rendered: Rendered, places: tuple[int, ...], ttl: int) -> Rendered:
     """Return `rendered` with the same TTL in every record; `places` are where they stand in it."""
     qname, counts, counts_with_opt, body, ends, sections, _echoes, span = rendered
+    aged = with_ttl_octets(body, places, ttl.to_bytes(4, "big"))
+    return Rendered(qname, counts, counts_with_opt, aged, ends, sections, False, span)
+
+
+def with_ttl_octets(body: bytes, places: tuple[int, ...], ttl: bytes) -> bytes:
+    """Return `body` with `ttl` at each of the places."""
+    if len(places) == 1:
+        place = places[0]
+        return body[:place] + ttl + body[place + 4 :]
     pieces = []
     start = 0
     for place in places:
         pieces.append(body[start:place])
         start = place + 4
     pieces.append(body[start:])
-    aged = ttl.to_bytes(4, "big").join(pieces)
-    return Rendered(qname, counts, counts_with_opt, aged, ends, sections, False, span)
+    return ttl.join(pieces)
 
 
 class Entry:
-    """A kept answer. `ttl` seconds from `stored` on it is fresh; `keep` is its class."""
+    """A kept answer, fresh for `ttl` seconds from `now` on; `keep` is its class.
 
-    __slots__ = (
-        "_flags",
-        "_has_ad",
-        "_octets",
-        "_places",
-        "_rendered",
-        "_shown",
-        "_shown_ttl",
-        "expires",
-        "hits",
-        "is_refreshing",
-        "is_wanted",
-        "keep",
-        "key",
-        "last_hit",
-        "rcode",
-        "recheck_at",
-        "size",
-        "stored",
-        "ttl",
-    )  # fmt: skip
+    `answer` is as it was told, but that its flags have AD where the upstream's had it; `places` are
+    where TTLs stand in `rendered`.
+    """
+
+    is_wanted: bool = False  # was hit since eviction last looked
+    is_refreshing: bool = False
+    recheck_at: float = 0.0
+    hits: int = 0
+    last_hit: float = 0.0
+    _shown: RenderedAnswer | None = None
+    _shown_ttl: int = -1
 
     def __init__(
         self,
@@ -64,28 +62,16 @@ class Entry:
         places: tuple[int, ...],
         ttl: float,
         now: float,
-        octets: int = 0,
     ) -> None:
         self.key = key
         self.keep = keep
-        self.rcode = answer.rcode
         self.ttl = ttl
-        self.stored = now
         self.expires = now + ttl
         self.size = ENTRY_OCTETS + len(key[0]) + 2 * len(rendered.body)
-        self.is_wanted = False  # was hit since eviction last looked
-        self.is_refreshing = False
-        self.recheck_at = 0.0
-        self.hits = 0
-        self.last_hit = 0.0
+        self._flags = answer.flags
+        self._answer = answer
         self._rendered = rendered
         self._places = places
-        self._octets = octets
-        # From a cache: authoritative as CoreDNS says it, never truncated.
-        self._flags = QR | AA | answer.flags & (RA | 0xF)
-        self._has_ad = bool(answer.flags & AD)
-        self._shown: RenderedAnswer | None = None
-        self._shown_ttl = -1
 
     def shown(self, now: float, wants_ad: bool) -> RenderedAnswer:
         """Return the answer as it is `now`; within one second it is the same object."""
@@ -93,22 +79,24 @@ class Entry:
 
     def shown_with(self, ttl: int, wants_ad: bool) -> RenderedAnswer:
         """Return the answer with `ttl` in every record."""
-        if wants_ad and self._has_ad:
-            return self._made(ttl, self._flags | AD)
+        if wants_ad and self._flags & AD:
+            return self._made(ttl, AD)
         shown = self._shown
         if shown is None or ttl != self._shown_ttl:
-            shown = self._shown = self._made(ttl, self._flags)
+            shown = self._shown = self._made(ttl, 0)
             self._shown_ttl = ttl
         return shown
 
     def shown_stale(self, ttl: int, wants_ad: bool) -> RenderedAnswer:
         """Return the expired answer, marked as that."""
-        flags = self._flags | (AD if wants_ad and self._has_ad else 0)
-        shown = self._made(ttl, flags)
-        is_nxdomain = self.rcode == records.NXDOMAIN
+        shown = self._made(ttl, self._flags & AD if wants_ad else 0)
+        is_nxdomain = shown.rcode == records.NXDOMAIN
         shown.options = (STALE_NXDOMAIN if is_nxdomain else STALE_ANSWER,)
         return shown
 
-    def _made(self, ttl: int, flags: int) -> RenderedAnswer:
+    def _made(self, ttl: int, ad: int) -> RenderedAnswer:
         rendered = with_ttl(self._rendered, self._places, ttl)
-        return RenderedAnswer(rendered, self.rcode, flags, source="cache", octets=self._octets)
+        # From a cache: authoritative as CoreDNS says it, never truncated.
+        flags = QR | AA | self._flags & (RA | 0xF) | ad
+        answer = self._answer
+        return RenderedAnswer(rendered, answer.rcode, flags, source="cache", octets=answer.octets)

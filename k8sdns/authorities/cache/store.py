@@ -28,13 +28,16 @@ class Shelved:
 
     def put(self, entry: Entry) -> None:
         """Keep `entry`, in the place of one with its key."""
-        self.discard(entry.key)
-        if entry.size > self._max_octets:
+        entries, key, most = self.entries, entry.key, self._max_octets
+        if key in entries:
+            self.discard(key)
+        size = entry.size
+        if size > most:
             return
-        while len(self.entries) >= self._capacity or self.octets + entry.size > self._max_octets:
+        while len(entries) >= self._capacity or self.octets + size > most:
             self._evict()
-        self.entries[entry.key] = entry
-        self.octets += entry.size
+        entries[key] = entry
+        self.octets += size
 
     def discard(self, key: Key) -> None:
         """Forget the entry with this key, if there is one."""
@@ -79,11 +82,17 @@ class CacheStore:
     def put(self, entry: Entry) -> None:
         """Keep `entry` and forget what was kept under its key."""
         if entry.keep is SUCCESS:
-            self.denial.discard(entry.key)
-            self.success.put(entry)
+            self.put_success(entry)
         else:
             self.success.discard(entry.key)
             self.denial.put(entry)
+
+    def put_success(self, entry: Entry) -> None:
+        """Do the same with a success."""
+        denial = self.denial
+        if denial.entries:
+            denial.discard(entry.key)
+        self.success.put(entry)
 
     def clear(self) -> None:
         """Forget everything."""

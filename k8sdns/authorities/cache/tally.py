@@ -45,14 +45,19 @@ class Tallies:
         self._zones = zones
         self._by_server: dict[str, Tally] = {}
         self._evictions = [0, 0]
+        self._latest_server: object = None  # most listeners ask several times in a row
+        self._latest = Tally()
 
     def of(self, question: Question) -> Tally:
         """Return the tally of the listener that a question came in by."""
         server = question.server
+        if server is not None and server is self._latest_server:
+            return self._latest
         name = self._server if server is None else server.name
         tally = self._by_server.get(name)
         if tally is None:
             tally = self._by_server[name] = Tally()
+        self._latest_server, self._latest = server, tally
         return tally
 
     def hit(self, question: Question, keep: Keep, count: int = 1) -> None:

@@ -66,10 +66,14 @@ class Attempt:
         """Ask over UDP."""
         self.upstream.waitlist.add(self)
         try:
-            self.upstream.datagrams.ask(self)
+            self.upstream.datagrams.ask(self, self.query.rest, self.upstream.now())
         except OSError as error:
-            self.datagram_socket = None
-            self._fail("udp", "send", reason_of(error))
+            self.not_sent(error)
+
+    def not_sent(self, error: OSError) -> None:
+        """The system would not take the datagram."""
+        self.datagram_socket = None
+        self._fail("udp", "send", reason_of(error))
 
     def over_stream(self) -> None:
         """Ask over TCP or TLS."""
@@ -187,3 +191,10 @@ class Attempt:
         if self.datagram_socket is not None:
             self.datagram_socket.forget(self)
             self.datagram_socket = None
+
+
+def resumed(upstream: Upstream, query: Query, asker: Asker, started: float) -> Attempt:
+    """Return what goes on with an attempt that the asker began by itself, over UDP."""
+    attempt = Attempt(upstream, query, asker)
+    attempt.started = started
+    return attempt

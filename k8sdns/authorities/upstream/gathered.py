@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 log = Logger(namespace="k8sdns.authorities.upstream")
 
@@ -31,7 +31,6 @@ class Readers(Protocol):
         """Call it no more; before `reader` is closed."""
 
 
-@implementer(IReadDescriptor)
 class Gathered:
     """Readers that share one place in a reactor, which they have while there are any."""
 
@@ -85,3 +84,7 @@ class Gathered:
         """The reactor is stopping."""
         for reader in list(self._readers.values()):
             reader.connectionLost(reason)
+
+
+# Not by a decorator: mypyc would not make it a native class.
+classImplements(Gathered, IReadDescriptor)

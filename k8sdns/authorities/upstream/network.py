@@ -17,6 +17,13 @@ from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.gathered import HAS_EPOLL, Gathered, Readers
 from k8sdns.authorities.upstream.randomness import Randomness
 
+try:
+    from k8sdns.authorities.upstream._connected import Connected
+except ImportError:  # not compiled: nothing needs it
+    HAS_COMPILED = False
+else:
+    HAS_COMPILED = True
+
 DIAL_SECONDS = 5.0
 _PORT_TRIES = 4
 _DEFAULT_PORTS = (32768, 60999)
@@ -26,7 +33,10 @@ class Network(Protocol):
     """What the transports need of the outside."""
 
     def open_datagram(self, destination: Destination) -> Any:
-        """Return a non-blocking UDP socket connected to `destination`; raises OSError."""
+        """Return a non-blocking UDP socket connected to `destination`; raises OSError.
+
+        Where nothing has come its `recv` raises BlockingIOError, or returns None.
+        """
 
     def readers(self, destination: Destination) -> Readers:
         """Return what reads the UDP sockets towards `destination`."""
@@ -52,7 +62,7 @@ class SystemNetwork:
         self._source_address = source_address
         self._ports = ephemeral_ports()
 
-    def open_datagram(self, destination: Destination) -> socket.socket:
+    def open_datagram(self, destination: Destination) -> Any:
         """Return a UDP socket on a port nobody can guess (RFC 5452 §9.2), connected."""
         is_ipv6 = ":" in destination.host
         sock = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
@@ -63,7 +73,7 @@ class SystemNetwork:
         except BaseException:
             sock.close()
             raise
-        return sock
+        return Connected(sock) if HAS_COMPILED else sock
 
     def _bind(self, sock: socket.socket) -> None:
         first, last = self._ports

@@ -16,20 +16,32 @@ _COUNTS = b"\x00\x01\x00\x00\x00\x00\x00\x01"
 _COUNTS_PLAIN = b"\x00\x01\x00\x00\x00\x00\x00\x00"
 
 
-class Query:
-    """One question for upstreams; the same octets go to each of them, behind an id of their own."""
+# What stands between id and question, by flags, for a query with an OPT record: few, see PASSED_ON.
+_HEADS: dict[int, bytes] = {}
 
-    __slots__ = ("_rest", "flags", "has_edns", "wire")
+
+def octets_behind_id(wire: bytes, flags: int, opt: bytes) -> bytes:
+    """Return the octets of a query, all but its id; `opt` is its OPT record."""
+    head = _HEADS.get(flags)
+    if head is None:
+        head = _HEADS[flags] = flags.to_bytes(2, "big") + _COUNTS
+    return head + wire + opt
+
+
+class Query:
+    """One question for upstreams; the same octets, `rest`, go to each behind an id of its own."""
+
+    __slots__ = ("flags", "has_edns", "rest", "wire")
 
     def __init__(self, wire: bytes, flags: int, opt: bytes) -> None:
         self.wire = wire
         self.flags = flags
         self.has_edns = bool(opt)
-        self._rest = flags.to_bytes(2, "big") + (_COUNTS if opt else _COUNTS_PLAIN) + wire + opt
+        self.rest = flags.to_bytes(2, "big") + (_COUNTS if opt else _COUNTS_PLAIN) + wire + opt
 
     def octets(self, id_: int) -> bytes:
         """Return the message with this id."""
-        return id_.to_bytes(2, "big") + self._rest
+        return id_.to_bytes(2, "big") + self.rest
 
     def without_edns(self) -> Query:
         """Return the same query for a server that does not know EDNS (RFC 6891 §7)."""

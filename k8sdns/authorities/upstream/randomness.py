@@ -29,6 +29,13 @@ class Randomness:
             self._numbers = array("H", self._source(BULK_OCTETS)).tolist()
         return self._numbers.pop()
 
+    def both(self, bound: int) -> int:
+        """Return two numbers as one: below 65536 in its low 16 bits, below `bound` above them."""
+        numbers = self._numbers
+        if len(numbers) < 2:
+            numbers = self._numbers = array("H", self._source(BULK_OCTETS)).tolist()
+        return numbers.pop() * bound & ~0xFFFF | numbers.pop()
+
     def below(self, bound: int) -> int:
         """Return a number from 0 to `bound` - 1; `bound` is at most 65536."""
         return self.number() * bound >> 16

@@ -9,10 +9,12 @@ and rendered anew; what is not well-formed is no reply.
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 from k8sdns import records
 from k8sdns.answers import AA, AD, QR, RA, TC, Answer, Edns, Rendered
 from k8sdns.authorities.rendered import RenderedAnswer
+from k8sdns.authorities.upstream.usual import Shape
 from k8sdns.errors import WireError
 from k8sdns.names import MAX_NAME_OCTETS
 from k8sdns.wire import edns
@@ -23,10 +25,12 @@ from k8sdns.wire.reader import HEADER_OCTETS
 EXTENDED_ERROR = 15
 MAX_TTL = 0x7FFFFFFF  # anything longer counts as 0 (RFC 2181 §8)
 _KEPT = AA | TC | RA | AD  # header bits that stay as the upstream set them
+USUAL_FLAGS = QR | _KEPT  # of a usual reply's header, which has no RCODE
 _HEADER_COUNTS = struct.Struct("!HHH")
 _COUNTS = struct.Struct("!HHHH")
 _RR_TAIL = struct.Struct("!HHIH")
 _NAMES_IN_RDATA = records.NAMES_IN_RDATA
+_new_tuple: Any = tuple.__new__
 _ADDRESS_OCTETS = {records.A: 4, records.AAAA: 16}
 
 
@@ -66,6 +70,24 @@ def read_reply(message: bytes, wire: bytes) -> Answer:
     except (IndexError, struct.error):
         raise WireError("the message is cut short") from None
     return answer if answer is not None else _decoded_answer(parse(message))
+
+
+def usual_answer(flags: int, shape: Shape, body: bytes, qname: bytes) -> WireAnswer:
+    """Return the Answer that a usual reply is; `body` are its records."""
+    rendered = usual_rendered(shape, body, qname)
+    least_ttl = int.from_bytes(body[6:10], "big")
+    octets = shape.octets + shape.number * len(qname)
+    return WireAnswer(flags, rendered, shape.ttl_places, least_ttl, octets, ())
+
+
+def usual_rendered(shape: Shape, body: bytes, qname: bytes) -> Rendered:
+    """Return the rendered sections of a usual reply."""
+    counts, with_opt = shape.counts, shape.counts_with_opt
+    # Past the constructor of the named tuple, which is a function in Python.
+    rendered: Rendered = _new_tuple(
+        Rendered, (qname, counts, with_opt, body, shape.ends, shape.sections, False, shape.span)
+    )
+    return rendered
 
 
 def _decoded_answer(message: Message) -> Answer:

@@ -7,7 +7,7 @@ at the question. Whatever else arrives is counted and ends nothing (RFC 5452 §9
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReadDescriptor
 from twisted.python.failure import Failure
@@ -17,9 +17,6 @@ from k8sdns.authorities.upstream.destination import Destination
 from k8sdns.authorities.upstream.failure import reason_of
 from k8sdns.authorities.upstream.network import Network
 from k8sdns.authorities.upstream.randomness import Randomness
-
-if TYPE_CHECKING:
-    from k8sdns.authorities.upstream.attempt import Attempt
 
 MAX_SOCKETS = 256  # of a busy upstream; with the ids some 37 bits to guess
 MIN_SOCKETS = 4  # of a quiet one that is asked at all
@@ -31,6 +28,22 @@ SWEEP_SECONDS = 1.0
 _BATCH = 64
 
 
+class Asking(Protocol):
+    """What a socket knows of an attempt."""
+
+    datagram_socket: DatagramSocket | None
+    datagram_id: int
+
+    def datagram_came(self, message: bytes) -> None:
+        """A datagram with its id came."""
+
+    def datagram_lost(self, phase: str, reason: str) -> None:
+        """None will come any more."""
+
+    def doubt(self) -> None:
+        """Somebody may be guessing ids."""
+
+
 class DatagramSocket:
     """One connected socket and the attempts that wait for a datagram on it.
 
@@ -39,35 +52,41 @@ class DatagramSocket:
 
     def __init__(self, sock: Any, pool: DatagramPool, retires_at: float) -> None:
         self._socket = sock
+        self._send = sock.send
+        self._receive = sock.recv
         self._pool = pool
-        self._attempts: dict[int, Attempt | None] = {}
+        self._attempts: dict[int, Asking | None] = {}
         self._mismatches = 0
         self.retires_at = retires_at
         self.used_at = 0.0
         self.in_flight = 0
 
-    def ask(self, attempt: Attempt) -> None:
-        """Send the attempt's query; raises OSError if the system will not take it."""
-        number = self._pool.randomness.number
-        id_ = number()
-        while id_ in self._attempts:
-            id_ = number()
-        self._socket.send(attempt.query.octets(id_))
-        self._attempts[id_] = attempt
+    def ask(self, attempt: Asking, id_: int, rest: bytes) -> None:
+        """Send `rest` behind `id_`, or another id where that is taken; raises OSError."""
+        attempts = self._attempts
+        while id_ in attempts:
+            id_ = self._pool.randomness.number()
+        self._send(id_.to_bytes(2, "big") + rest)
+        attempts[id_] = attempt
         attempt.datagram_id = id_
         self.in_flight += 1
-        if len(self._attempts) >= MAX_IDS:
+        if len(attempts) >= MAX_IDS:
             self.retires_at = 0.0
 
-    def forget(self, attempt: Attempt) -> None:
+    def forget(self, attempt: Asking) -> None:
         """The attempt is over; its late reply, should it come, is nobody's."""
         if self._attempts.get(attempt.datagram_id) is attempt:
             self._attempts[attempt.datagram_id] = None
             self.in_flight -= 1
 
+    def exchange(self, before: Asking, attempt: Asking) -> None:
+        """Let `attempt` wait instead of another one, whose id it has."""
+        if self._attempts.get(attempt.datagram_id) is before:
+            self._attempts[attempt.datagram_id] = attempt
+
     def doRead(self) -> None:
         """Take what has arrived."""
-        receive = self._socket.recv
+        receive, attempts = self._receive, self._attempts
         for _ in range(_BATCH):
             try:
                 message = receive(MAX_REPLY_OCTETS)
@@ -76,21 +95,17 @@ class DatagramSocket:
             except OSError as error:
                 self._refused(error)
                 return
-            self._take(message)
+            if message is None:
+                return
+            id_ = int.from_bytes(message[:2], "big")
+            attempt = attempts.get(id_)
+            if attempt is not None and len(message) > 1:
+                attempt.datagram_came(message)
+            elif id_ not in attempts or len(message) < 2:
+                self.mismatched()
             # Nothing more is due: a further read would only raise.
             if not self.in_flight or self._socket is None:
                 return
-
-    def _take(self, message: bytes) -> None:
-        if len(message) < 2:
-            self.mismatched()
-            return
-        id_ = message[0] << 8 | message[1]
-        attempt = self._attempts.get(id_)
-        if attempt is not None:
-            attempt.datagram_came(message)
-        elif id_ not in self._attempts:
-            self.mismatched()
 
     def mismatched(self) -> None:
         """A datagram that is no reply of ours: somebody may be guessing."""
@@ -101,7 +116,7 @@ class DatagramSocket:
             for attempt in self._waiting():
                 attempt.doubt()
 
-    def _waiting(self) -> list[Attempt]:
+    def _waiting(self) -> list[Asking]:
         return [attempt for attempt in self._attempts.values() if attempt is not None]
 
     def _refused(self, error: OSError) -> None:
@@ -180,22 +195,29 @@ class DatagramPool:
     def __len__(self) -> int:
         return len(self._sockets)
 
-    def ask(self, attempt: Attempt) -> None:
-        """Send the attempt's query from a socket chosen at random; raises OSError."""
-        sock = self._choose()
-        sock.used_at = self._clock.seconds()
-        attempt.datagram_socket = sock
-        sock.ask(attempt)
-
-    def _choose(self) -> DatagramSocket:
+    def ask(self, attempt: Asking, rest: bytes, now: float) -> None:
+        """Send a query, all but its id, from a socket chosen at random; raises OSError."""
         self._asked += 1
-        count = len(self._sockets)
+        sockets = self._sockets
+        count = len(sockets)
         if count < MAX_SOCKETS and (count < self._target or count < self._asked):
-            try:
-                return self._open()
-            except OSError:
-                if not count:
-                    raise
+            sock, id_ = self._opened(), self.randomness.number()
+        else:
+            self.reused += 1
+            both = self.randomness.both(count)
+            sock, id_ = sockets[both >> 16], both & 0xFFFF
+        sock.used_at = now
+        attempt.datagram_socket = sock
+        sock.ask(attempt, id_, rest)
+
+    def _opened(self) -> DatagramSocket:
+        """Return a new socket, or an old one where no more are to be had."""
+        count = len(self._sockets)
+        try:
+            return self._open()
+        except OSError:
+            if not count:
+                raise
         self.reused += 1
         return self._sockets[self.randomness.below(count)]
 

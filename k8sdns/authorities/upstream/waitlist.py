@@ -36,7 +36,11 @@ class Waitlist:
     def add(self, waiting: Waiting) -> None:
         """Let `waiting` wait, anew if it is on the list already."""
         self._expiry.pop(waiting, None)
-        self._expiry[waiting] = self._now() + self.seconds
+        self.add_at(waiting, self._now())
+
+    def add_at(self, waiting: Waiting, now: float) -> None:
+        """Let `waiting`, which is not on the list, wait from `now` on."""
+        self._expiry[waiting] = now + self.seconds
         if self._call is None:
             self._call = self._clock.callLater(self.seconds, self._sweep)
 
