@@ -20,6 +20,7 @@ from k8sdns.cluster.reflection import (
     Begin,
     Delete,
     Finish,
+    Forbid,
     Keep,
     Lose,
     Regain,
@@ -66,7 +67,6 @@ class KindWatch:
         self.selectors = selectors
         self._talk: _Talk | None = None
         self._timer: Any = None
-        self._denied: set[str] = set()
 
     def start(self) -> None:
         """Begin; the first request goes out now."""
@@ -122,6 +122,8 @@ class KindWatch:
                 self._wait(action.seconds)
             case Lose():
                 self._lose(action)
+            case Forbid():
+                self._say_forbidden(action)
             case Regain():
                 self._regain()
             case Abandon():
@@ -181,7 +183,13 @@ class KindWatch:
 
     def _lose(self, action: Lose) -> None:
         if action.code == 403:
-            self._say_denied(action)
+            self.log.info(
+                "{kind}: the API server at {host} forbids {verb}, as one does that has just started;"
+                " asking again",
+                kind=self.kind,
+                host=self._client.host,
+                verb=action.verb,
+            )
         elif not self.is_lost:
             self.log.error(
                 "{kind}: lost contact with the API server at {host}, answering from what is known:"
@@ -194,16 +202,14 @@ class KindWatch:
         self.is_lost = True
         self._sink.stale(self.kind)
 
-    def _say_denied(self, action: Lose) -> None:
-        if action.verb not in self._denied:
-            self._denied.add(action.verb)
-            self.log.error(
-                "{kind}: the API server forbids {verb} on {kind}; the ClusterRole needs list and"
-                " watch on {kind}: {why}",
-                kind=self.kind,
-                verb=action.verb,
-                why=action.why,
-            )
+    def _say_forbidden(self, action: Forbid) -> None:
+        self.log.error(
+            "{kind}: the API server forbids {verb} on {kind}; the ClusterRole needs list and"
+            " watch on {kind}: {why}",
+            kind=self.kind,
+            verb=action.verb,
+            why=action.why,
+        )
 
     def _regain(self) -> None:
         self.is_lost = False

@@ -153,9 +153,14 @@ class FakeApiServer:
         port, self._port = self._port, None
         return succeed(None) if port is None else _closed(port)
 
-    def accept(self) -> None:
-        """Open the same port again, if there ever was one."""
+    def accept(self, *, roles_after: float = 0.0) -> None:
+        """Open the same port again, if there ever was one.
+
+        `roles_after`: seconds until the roles are read; before, users with a role get 403. A real
+        server that restarts does that for some seconds.
+        """
         self._is_refusing = False
+        self.access.roles_read_at = self.clock.seconds() + roles_after
         if self._where[1] and self._port is None:
             self.listen(self._where[1], tls=self.tls, interface=self._where[0])
 
