@@ -184,8 +184,7 @@ class KindWatch:
     def _lose(self, action: Lose) -> None:
         if action.code == 403:
             self.log.info(
-                "{kind}: the API server at {host} forbids {verb}, as one does that has just started;"
-                " asking again",
+                "{kind}: the API server at {host} forbids {verb}, as after a start; asking again",
                 kind=self.kind,
                 host=self._client.host,
                 verb=action.verb,

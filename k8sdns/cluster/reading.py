@@ -21,6 +21,7 @@ from k8sdns.cluster.streams import UNREADABLE, LineSplitter, ListSplitter, Strea
 Perform = Callable[[list[Action]], None]
 Complain = Callable[[str], None]
 
+
 class _WatchLine(msgspec.Struct, gc=False):
     type: str
     object: msgspec.Raw

@@ -169,7 +169,7 @@ def test_an_object_nested_without_end_costs_itself_alone(how: str, place: int) -
         json.dumps({"metadata": {"name": name}, "spec": {"selector": "HERE" * (at == place)}})
         for at, name in enumerate(names)
     ]
-    texts = [thing.replace(' ', '').replace('"HERE"', deep()).encode() for thing in things]
+    texts = [thing.replace(" ", "").replace('"HERE"', deep()).encode() for thing in things]
     if how == "list":
         body = b'{"kind":"L","metadata":{"resourceVersion":"9"},"items":[%s]}' % b",".join(texts)
         reading.reader.received(body)

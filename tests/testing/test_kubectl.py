@@ -41,7 +41,7 @@ addressType: IPv4
 endpoints:
 - addresses: [192.0.2.1]
 ports:
-- {name: http, port: 80}
+- {name: http, port: 80, protocol: TCP}
 ---
 apiVersion: apps/v1
 kind: Deployment
