@@ -79,7 +79,7 @@ class KindWatch:
     def lag(self) -> float | None:
         """Return the seconds since the API server last proved that we are up to date.
 
-        None before the first sync. Bookmarks come about once a minute where nothing changes.
+        None before the first sync. Bookmarks come every one to two minutes where nothing changes.
         """
         vouched_at = self.reflector.vouched_at
         return None if vouched_at is None else float(self._client.reactor.seconds() - vouched_at)

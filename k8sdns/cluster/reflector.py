@@ -47,8 +47,8 @@ SILENCE = 15.0
 WATCH_SILENCE = 150.0
 """Seconds without an octet after which a watch is asked for again, from where it stands.
 
-Bookmarks come about once a minute. Where a connection is half open behind a proxy, keep-alive
-probes are answered and nothing else tells.
+Bookmarks come every one to two minutes where nothing changes. Where a connection is half open
+behind a proxy, keep-alive probes are answered and nothing else tells.
 """
 DENIED_FOR = 5.0
 """Seconds after which a 403 is taken for the role's fault.
