@@ -294,3 +294,27 @@ def test_control_apply_takes_many_documents(server, ask):
     assert server.get("Namespace", "", "a") is not None
     assert ask("/_ctl/apply", "POST", b"nonsense").code == 400
     assert ask("/_ctl/apply").code == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "body", "content_type", "code"),
+    [
+        ("/api/v1/namespaces", "POST", {"metadata": {"name": "n", "labels": None}}, None, 201),
+        ("/api/v1/namespaces", "POST", {"metadata": {"name": "n", "labels": "x"}}, None, 400),
+        ("/api/v1/namespaces", "POST", {"metadata": "x"}, None, 400),
+        (SERVICES, "POST", {"metadata": {"name": "n"}, "spec": "x"}, None, 400),
+        (SERVICES, "POST", {"metadata": {"name": "n"}, "spec": {"ports": [1]}}, None, 400),
+        (SERVICES, "POST", {"metadata": {"name": "n"}, "spec": None}, None, 422),
+        (SERVICES, "POST", [], None, 400),
+        (SERVICES + "/web", "PATCH", [{"op": "add", "path": 7}], JSON_PATCH, 422),
+        (SERVICES + "/web", "PATCH", {"op": "add"}, JSON_PATCH, 400),
+        (SERVICES + "/web", "PATCH", "x", MERGE, 400),
+        (SERVICES + "/web", "PATCH", {"spec": {"ports": {"a": 1}}}, MERGE, 400),
+        (SERVICES + "/web?fieldManager=me", "PATCH", {"spec": "x"}, APPLY, 400),
+        (SERVICES + "/web", "DELETE", {"preconditions": "x"}, None, 200),
+    ],
+)
+def test_no_body_is_an_internal_error(shop, ask, service, path, method, body, content_type, code):
+    shop.apply(service("web"))
+    reply = ask(path, method, body, Content_Type=content_type or "application/json")
+    assert reply.code == code

@@ -287,7 +287,21 @@ def test_the_address_type_stays_and_the_generation_counts(api, slices):
     assert noted.json["metadata"]["generation"] == 2
 
 
-# -- both ----------------------------------------------------------------------------------------
+# -- every kind ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "code"), [(None, 201), ({}, 201), ({"a": "b"}, 201), ("x", 400), ({"a": 1}, 400)]
+)
+def test_labels_are_a_map_of_text(api, place, labels, code):
+    path = f"/api/v1/namespaces/{place}/configmaps"
+    metadata = {"name": "labelled", "labels": labels}
+    thing = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+    reply = api(path, "POST", thing)
+    assert reply.code == code
+    if code == 201:
+        assert reply.json["metadata"].get("labels") == (labels or None)
+        api(path + "/labelled", "DELETE")
 
 
 def test_metadata_alone(api, services):

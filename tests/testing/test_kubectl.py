@@ -40,6 +40,7 @@ metadata:
 addressType: IPv4
 endpoints:
 - addresses: [192.0.2.1]
+  conditions: {ready: true}
 ports:
 - {name: http, port: 80, protocol: TCP}
 ---

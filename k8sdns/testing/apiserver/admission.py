@@ -54,7 +54,7 @@ def admit(
     `taken()` gives the cluster IPs in use, `node_ports()` the node ports. Raises `ApiError` 422 for
     an object without a name.
     """
-    thing = deepcopy(thing)
+    thing = {"kind": resource.kind, "apiVersion": resource.api_version} | deepcopy(thing)
     metadata = thing.setdefault("metadata", {})
     name = metadata.get("name")
     if not isinstance(name, str) or not name:
@@ -78,7 +78,7 @@ def admit(
         thing.setdefault("spec", {"finalizers": ["kubernetes"]})
         thing.setdefault("status", {"phase": "Active"})
     _count_generation(thing, before)
-    return {"kind": resource.kind, "apiVersion": resource.api_version} | thing
+    return thing
 
 
 def _identify(

@@ -15,8 +15,6 @@ from typing import Any
 from k8sdns.testing.apiserver.resources import Object
 from k8sdns.testing.apiserver.statuses import ApiError, bad_request
 
-Operations = list[dict[str, Any]]
-
 _LIST_KEYS: dict[str, tuple[tuple[str, ...], ...]] = {
     "ports": (("containerPort", "protocol"), ("port", "protocol")),
     "containers": (("name",),),
@@ -179,7 +177,7 @@ def owned_fields(config: Any) -> Any:
     return {f"f:{name}": owned_fields(value) for name, value in config.items()}
 
 
-def json_patch(target: Object, operations: Operations) -> Object:
+def json_patch(target: Object, operations: Any) -> Object:
     """RFC 6902: add, remove, replace and test; 422 for a path that is not there."""
     if not isinstance(operations, list) or not all(isinstance(one, dict) for one in operations):
         raise bad_request("a JSON patch is a list of operations")
@@ -187,7 +185,7 @@ def json_patch(target: Object, operations: Operations) -> Object:
     for operation in operations:
         try:
             _operate(result, operation)
-        except (KeyError, IndexError, ValueError, TypeError) as error:
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
             text = "the server rejected our request due to an error in our request"
             raise ApiError(422, "Invalid", text, {}) from error
     return result

@@ -104,17 +104,19 @@ class _Mismatch(Exception):
 
 
 def shaped(thing: Object, resource: ResourceType, *, strict: bool = False) -> Object:
-    """Return `thing` as Go writes what it read, for the kinds of `SHAPES`.
+    """Return `thing` as Go writes what it read; of kinds that are not in `SHAPES` the metadata.
 
     400 for a value of the wrong type, and if `strict` (fieldValidation=Strict) for a field that
     does not exist; otherwise such a field is dropped.
     """
     shape = SHAPES.get((resource.group, resource.kind))
-    if shape is None:
-        return thing
     unknown: list[str] = []
     try:
-        made: Object = _struct(thing, shape, "", unknown)
+        if shape is None:
+            metadata = _struct(thing.get("metadata", {}), _META, ".metadata", unknown)
+            made = thing | {"metadata": metadata}
+        else:
+            made = _struct(thing, shape, "", unknown)
     except _Mismatch as error:
         raise _unfit(resource, f"json: cannot unmarshal {error}") from None
     if strict and unknown:

@@ -89,7 +89,7 @@ def _is_label(text: str) -> bool:
     return len(text) <= _MAX_LABEL and _LABEL.fullmatch(text) is not None
 
 
-def _is_port(number: Any) -> bool:
+def _is_port(number: int) -> bool:
     return 1 <= number <= 65535
 
 

@@ -224,7 +224,9 @@ class Writer:
 
     def check_preconditions(self, resource: ResourceType, key: Key, asked: Any) -> None:
         """Raise 409 if the DeleteOptions `asked` name another uid or resourceVersion."""
-        wanted = (asked.get("preconditions") if isinstance(asked, dict) else None) or {}
+        wanted = asked.get("preconditions") if isinstance(asked, dict) else None
+        if not isinstance(wanted, dict):
+            return
         metadata = self.get(resource, key)["metadata"]
         for name, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
             if wanted.get(name) not in (None, metadata[name]):
