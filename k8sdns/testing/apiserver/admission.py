@@ -54,7 +54,8 @@ def admit(
     `taken()` gives the cluster IPs in use, `node_ports()` the node ports. Raises `ApiError` 422 for
     an object without a name.
     """
-    thing = {"kind": resource.kind, "apiVersion": resource.api_version} | deepcopy(thing)
+    head: Object = {"kind": resource.kind, "apiVersion": resource.api_version}
+    thing = head | deepcopy(thing)
     metadata = thing.setdefault("metadata", {})
     name = metadata.get("name")
     if not isinstance(name, str) or not name:

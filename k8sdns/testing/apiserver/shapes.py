@@ -6,7 +6,7 @@ tags), encoding/json.
 
 A shape is the text of a Go type: "string", "int32", "bool", "IntOrString", "any"; a "*" before it
 for a pointer, whose zero value is written; a list is a tuple of one shape, a map of strings "map",
-a struct a dict. A struct field with "!" at the end of its name has no omitempty.
+a struct a `Struct`. A struct field with "!" at the end of its name has no omitempty.
 """
 
 from __future__ import annotations
@@ -16,76 +16,102 @@ from typing import Any, TypeAlias
 from k8sdns.testing.apiserver.resources import Object, ResourceType
 from k8sdns.testing.apiserver.statuses import bad_request
 
-Shape: TypeAlias = "str | tuple[Shape] | dict[str, Shape]"
+Shape: TypeAlias = "str | tuple[Shape] | Struct"
+
+
+class Struct:
+    """A struct: the shape of each field, and which fields are written although they are empty."""
+
+    def __init__(self, fields: dict[str, Shape]) -> None:
+        self.fields = {name.rstrip("!"): shape for name, shape in fields.items()}
+        self.written = tuple(name.rstrip("!") for name in fields if name.endswith("!"))
+
 
 _META_FIELDS = (
     "name generateName namespace uid resourceVersion generation creationTimestamp selfLink "
     "deletionTimestamp deletionGracePeriodSeconds ownerReferences finalizers managedFields"
 )
-_META: dict[str, Shape] = dict.fromkeys(_META_FIELDS.split(), "any")
-_META |= {"labels": "map", "annotations": "map"}
+_META = Struct(
+    {**dict.fromkeys(_META_FIELDS.split(), "any"), "labels": "map", "annotations": "map"}
+)
 _HEAD: dict[str, Shape] = {"kind": "string", "apiVersion": "string", "metadata!": _META}
 
-_PORT: dict[str, Shape] = {
-    "name": "string",
-    "protocol": "string",
-    "appProtocol": "*string",
-    "port!": "int32",
-    "targetPort": "IntOrString",
-    "nodePort": "int32",
-}
-_SPEC: dict[str, Shape] = {
-    "ports": (_PORT,),
-    "selector": "map",
-    "clusterIP": "string",
-    "clusterIPs": ("string",),
-    "type": "string",
-    "externalIPs": ("string",),
-    "sessionAffinity": "string",
-    "loadBalancerIP": "string",
-    "loadBalancerSourceRanges": ("string",),
-    "externalName": "string",
-    "externalTrafficPolicy": "string",
-    "healthCheckNodePort": "int32",
-    "publishNotReadyAddresses": "bool",
-    "sessionAffinityConfig": "any",
-    "ipFamilies": ("string",),
-    "ipFamilyPolicy": "*string",
-    "allocateLoadBalancerNodePorts": "*bool",
-    "loadBalancerClass": "*string",
-    "internalTrafficPolicy": "*string",
-    "trafficDistribution": "*string",
-}
-_INGRESS: dict[str, Shape] = {
-    "ip": "string",
-    "hostname": "string",
-    "ipMode": "*string",
-    "ports": "any",
-}
-_STATUS: dict[str, Shape] = {"loadBalancer!": {"ingress": (_INGRESS,)}, "conditions": "any"}
+_PORT = Struct(
+    {
+        "name": "string",
+        "protocol": "string",
+        "appProtocol": "*string",
+        "port!": "int32",
+        "targetPort": "IntOrString",
+        "nodePort": "int32",
+    }
+)
+_SPEC = Struct(
+    {
+        "ports": (_PORT,),
+        "selector": "map",
+        "clusterIP": "string",
+        "clusterIPs": ("string",),
+        "type": "string",
+        "externalIPs": ("string",),
+        "sessionAffinity": "string",
+        "loadBalancerIP": "string",
+        "loadBalancerSourceRanges": ("string",),
+        "externalName": "string",
+        "externalTrafficPolicy": "string",
+        "healthCheckNodePort": "int32",
+        "publishNotReadyAddresses": "bool",
+        "sessionAffinityConfig": "any",
+        "ipFamilies": ("string",),
+        "ipFamilyPolicy": "*string",
+        "allocateLoadBalancerNodePorts": "*bool",
+        "loadBalancerClass": "*string",
+        "internalTrafficPolicy": "*string",
+        "trafficDistribution": "*string",
+    }
+)
+_INGRESS = Struct(
+    {
+        "ip": "string",
+        "hostname": "string",
+        "ipMode": "*string",
+        "ports": "any",
+    }
+)
+_STATUS = Struct({"loadBalancer!": Struct({"ingress": (_INGRESS,)}), "conditions": "any"})
 
-_CONDITIONS: dict[str, Shape] = dict.fromkeys(("ready", "serving", "terminating"), "*bool")
-_ENDPOINT: dict[str, Shape] = {
-    "addresses!": ("string",),
-    "conditions!": _CONDITIONS,
-    "hostname": "*string",
-    "targetRef": "any",
-    "deprecatedTopology": "map",
-    "nodeName": "*string",
-    "zone": "*string",
-    "hints": "any",
-}
-_SLICE_PORT: dict[str, Shape] = {
-    "name": "*string",
-    "protocol": "*string",
-    "port": "*int32",
-    "appProtocol": "*string",
-}
+_CONDITIONS = Struct({"ready": "*bool", "serving": "*bool", "terminating": "*bool"})
+_ENDPOINT = Struct(
+    {
+        "addresses!": ("string",),
+        "conditions!": _CONDITIONS,
+        "hostname": "*string",
+        "targetRef": "any",
+        "deprecatedTopology": "map",
+        "nodeName": "*string",
+        "zone": "*string",
+        "hints": "any",
+    }
+)
+_SLICE_PORT = Struct(
+    {
+        "name": "*string",
+        "protocol": "*string",
+        "port": "*int32",
+        "appProtocol": "*string",
+    }
+)
 
-SHAPES: dict[tuple[str, str], dict[str, Shape]] = {
-    ("", "Service"): _HEAD | {"spec!": _SPEC, "status!": _STATUS},
-    ("discovery.k8s.io", "EndpointSlice"): _HEAD
-    | {"addressType!": "string", "endpoints!": (_ENDPOINT,), "ports!": (_SLICE_PORT,)},
+SHAPES: dict[tuple[str, str], Struct] = {
+    ("", "Service"): Struct({**_HEAD, "spec!": _SPEC, "status!": _STATUS}),
+    ("discovery.k8s.io", "EndpointSlice"): Struct(
+        {
+            **_HEAD,
+            "addressType!": "string",
+            "endpoints!": (_ENDPOINT,),
+            "ports!": (_SLICE_PORT,),
+        }
+    ),
 }
 """The structs, by group and kind."""
 
@@ -131,34 +157,41 @@ def _unfit(resource: ResourceType, why: str) -> Exception:
     return bad_request(text)
 
 
-def _struct(value: Any, shape: dict[str, Shape], path: str, unknown: list[str]) -> Object:
+def _struct(value: Any, shape: Struct, path: str, unknown: list[str]) -> Object:
     if not isinstance(value, dict):
         raise _Mismatch(f"{_json_type(value)} into Go struct field {path[1:]}")
-    fields = {name.rstrip("!"): (inner, name.endswith("!")) for name, inner in shape.items()}
     made: Object = {}
     for name, given in value.items():
-        if name not in fields:
+        inner = shape.fields.get(name)
+        if inner is None:
             unknown.append(f"{path}.{name}"[1:])
-        else:
-            made[name] = _field(given, fields[name][0], f"{path}.{name}", unknown)
-    for name, (inner, is_written) in fields.items():
-        if is_written and made.get(name) in (None, []):
-            made[name] = _struct({}, inner, path, unknown) if isinstance(inner, dict) else None
-            if isinstance(inner, str):
-                made[name] = _ZEROS[inner]
-    return {name: kept for name, kept in made.items() if _is_kept(kept, *fields[name])}
+            continue
+        read = _field(given, inner, f"{path}.{name}", unknown)
+        if name in shape.written or not _is_left_out(read, inner):
+            made[name] = read
+    for name in shape.written:
+        if made.get(name) in (None, []):
+            made[name] = _empty(shape.fields[name])
+    return made
 
 
-def _is_kept(value: Any, shape: Shape, is_written: bool) -> bool:
-    if is_written or (isinstance(shape, str) and shape.startswith("*") and value is not None):
-        return True
-    return value not in (None, "", [], {}) and value is not False and value != 0
+def _empty(shape: Shape) -> Any:
+    if isinstance(shape, Struct):
+        return _struct({}, shape, "", [])
+    return _ZEROS[shape] if isinstance(shape, str) else None
+
+
+def _is_left_out(value: Any, shape: Shape) -> bool:
+    """Tell whether omitempty leaves a value out: a nil pointer, and what is zero or empty."""
+    if isinstance(shape, str) and shape.startswith("*"):
+        return value is None
+    return not value
 
 
 def _field(value: Any, shape: Shape, path: str, unknown: list[str]) -> Any:
     if value is None or shape == "any":
         return value
-    if isinstance(shape, dict):
+    if isinstance(shape, Struct):
         return _struct(value, shape, path, unknown)
     if isinstance(shape, tuple):
         if not isinstance(value, list):
