@@ -79,7 +79,7 @@ def transferred(made: Iterable[Row]) -> set[tuple[str, str]]:
 
 
 def _ready(of: Object) -> Iterator[tuple[str, str]]:
-    for each in of["endpoints"]:
+    for each in of["endpoints"] or ():
         if each["conditions"].get("ready") is not False:
             for address in each["addresses"]:
                 yield address, each.get("hostname") or address.replace(".", "-")

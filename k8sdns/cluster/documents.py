@@ -79,9 +79,11 @@ def _flat(value: Any, piece: Piece, file: str) -> Iterator[dict[str, Any]]:
     if not isinstance(value, dict):
         raise ManifestError("a Kubernetes object was expected", file, piece.line)
     kind = str(value.get("kind") or piece.kind)
-    if kind.endswith("List") and isinstance(value.get("items"), list):
+    items = value.get("items", ())
+    # Go writes an empty list as null.
+    if kind.endswith("List") and (items is None or isinstance(items, list)):
         inner = piece._replace(kind=kind.removesuffix("List"))
-        for item in value["items"]:
+        for item in items or ():
             yield from _flat(item, inner, file)
         return
     yield {**value, "kind": kind}

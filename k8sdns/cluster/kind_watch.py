@@ -20,6 +20,7 @@ from k8sdns.cluster.reflection import (
     Begin,
     Delete,
     Finish,
+    Forbid,
     Keep,
     Lose,
     Regain,
@@ -70,7 +71,6 @@ class KindWatch:
         self._talk: _Talk | None = None
         self._timer: Any = None
         self._sweeping: Any = None
-        self._denied: set[str] = set()
 
     def start(self) -> None:
         """Begin; the first request goes out now."""
@@ -84,7 +84,7 @@ class KindWatch:
     def lag(self) -> float | None:
         """Return the seconds since the API server last proved that we are up to date.
 
-        None before the first sync. Bookmarks come about once a minute where nothing changes.
+        None before the first sync. Bookmarks come every one to two minutes where nothing changes.
         """
         vouched_at = self.reflector.vouched_at
         return None if vouched_at is None else float(self._client.reactor.seconds() - vouched_at)
@@ -128,6 +128,8 @@ class KindWatch:
                 self._wait(action.seconds)
             case Lose():
                 self._lose(action)
+            case Forbid():
+                self._say_forbidden(action)
             case Regain():
                 self._regain()
             case Abandon():
@@ -201,7 +203,12 @@ class KindWatch:
 
     def _lose(self, action: Lose) -> None:
         if action.code == 403:
-            self._say_denied(action)
+            self.log.info(
+                "{kind}: the API server at {host} forbids {verb}, as after a start; asking again",
+                kind=self.kind,
+                host=self._client.host,
+                verb=action.verb,
+            )
         elif not self.is_lost:
             self.log.error(
                 "{kind}: lost contact with the API server at {host}, answering from what is known:"
@@ -214,16 +221,14 @@ class KindWatch:
         self.is_lost = True
         self._sink.stale(self.kind)
 
-    def _say_denied(self, action: Lose) -> None:
-        if action.verb not in self._denied:
-            self._denied.add(action.verb)
-            self.log.error(
-                "{kind}: the API server forbids {verb} on {kind}; the ClusterRole needs list and"
-                " watch on {kind}: {why}",
-                kind=self.kind,
-                verb=action.verb,
-                why=action.why,
-            )
+    def _say_forbidden(self, action: Forbid) -> None:
+        self.log.error(
+            "{kind}: the API server forbids {verb} on {kind}; the ClusterRole needs list and"
+            " watch on {kind}: {why}",
+            kind=self.kind,
+            verb=action.verb,
+            why=action.why,
+        )
 
     def _regain(self) -> None:
         self.is_lost = False

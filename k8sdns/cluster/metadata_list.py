@@ -17,7 +17,7 @@ from k8sdns.cluster.exchange import Exchange
 from k8sdns.cluster.model import Kind
 from k8sdns.cluster.objects import Metadata
 from k8sdns.cluster.statuses import Status
-from k8sdns.cluster.streams import ListMetadata, ListSplitter, StreamError
+from k8sdns.cluster.streams import UNREADABLE, ListMetadata, ListSplitter, StreamError
 
 ACCEPT = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 PAGE_LIMIT = 500
@@ -117,7 +117,7 @@ class _Page:
     def _take(self, item: bytes) -> None:
         try:
             metadata = _decode(item).metadata
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return
         self._listed(metadata)
 

@@ -16,12 +16,10 @@ from k8sdns.cluster.objects import OBJECT_TYPES, VIEWS, Metadata
 from k8sdns.cluster.reflection import Action
 from k8sdns.cluster.reflector import Reflector
 from k8sdns.cluster.statuses import Status
-from k8sdns.cluster.streams import LineSplitter, ListSplitter, StreamError
+from k8sdns.cluster.streams import UNREADABLE, LineSplitter, ListSplitter, StreamError
 
 Perform = Callable[[list[Action]], None]
 Complain = Callable[[str], None]
-
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
 
 class _WatchLine(msgspec.Struct, gc=False):
@@ -88,7 +86,7 @@ class WatchReader:
                 return self._read_bookmark(event.object)
             if event.type == "ERROR":
                 return self._reflector.error_received(_decode_status(event.object))
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self._complain(f"an event that cannot be read: {error}")
             return []
         self._complain(f"an event of unknown type {event.type[:40]!r}")
@@ -99,7 +97,7 @@ class WatchReader:
             decoded: Any = self._decode(raw)
             thing = self._view(decoded)
             meta = decoded.metadata
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             thing, meta = None, _metadata(raw)
             self._complain(f"{meta.namespace or ''}/{meta.name} cannot be read: {error}")
         version = meta.resource_version or ""
@@ -151,10 +149,10 @@ class ListReader:
             if thing is not None and decoded.metadata.name:
                 return self._reflector.listed(thing)
             meta = decoded.metadata
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             try:
                 meta = _metadata(msgspec.Raw(item))
-            except _UNREADABLE:
+            except UNREADABLE:
                 meta = Metadata()
             self._complain(f"{meta.namespace or ''}/{meta.name} cannot be read: {error}")
         return self._reflector.listed_unread(meta.namespace or "", meta.name)

@@ -106,6 +106,13 @@ class Lose(msgspec.Struct, frozen=True, gc=False):
     why: str
 
 
+class Forbid(msgspec.Struct, frozen=True, gc=False):
+    """The role lacks a verb: the answer is 403 still, seconds after the first one."""
+
+    verb: str
+    why: str
+
+
 class Regain(msgspec.Struct, frozen=True, gc=False):
     """Contact is back, and nothing was missed."""
 
@@ -114,7 +121,7 @@ class Abandon(msgspec.Struct, frozen=True, gc=False):
     """Drop the request in flight and any pause."""
 
 
-Action = Request | Wait | Begin | Finish | Upsert | Delete | Keep | Lose | Regain | Abandon
+Action = Request | Wait | Begin | Finish | Upsert | Delete | Keep | Lose | Forbid | Regain | Abandon
 
 
 class Rule(NamedTuple):
@@ -133,6 +140,7 @@ def _rule(then: State | None, *steps: str) -> Rule:
 
 S, E = State, Event
 _RELIST_LATER = _rule(S.WAITING, "lose", "back_off_then_relist")
+_DENIED = _rule(S.WAITING, "lose", "forbid", "back_off_then_relist")
 _WATCH_LATER = _rule(S.WAITING, "lose", "back_off_then_watch")
 _AS_TOLD = _rule(S.WAITING, "lose", "wait_as_told")
 _LIST_INSTEAD = _rule(S.LISTING, "give_up_streaming", "list")
@@ -153,7 +161,7 @@ TABLE: dict[tuple[State, Event], Rule] = {
     (S.STREAMING, E.FROM_THE_FUTURE): _rule(S.LISTING, "forget_version", "list"),
     (S.STREAMING, E.UNREACHABLE): _RELIST_LATER,
     (S.STREAMING, E.THROTTLED): _RELIST_LATER,
-    (S.STREAMING, E.DENIED): _RELIST_LATER,
+    (S.STREAMING, E.DENIED): _DENIED,
     (S.STREAMING, E.TOLD_TO_WAIT): _AS_TOLD,
     (S.STREAMING, E.UNAUTHORIZED): _rule(S.STREAMING, "ask_again"),
     (S.STREAMING, E.DOUBTED): _rule(S.STREAMING),
@@ -172,7 +180,7 @@ TABLE: dict[tuple[State, Event], Rule] = {
     (S.LISTING, E.FROM_THE_FUTURE): _rule(S.LISTING, "forget_version", "list"),
     (S.LISTING, E.UNREACHABLE): _RELIST_LATER,
     (S.LISTING, E.THROTTLED): _RELIST_LATER,
-    (S.LISTING, E.DENIED): _RELIST_LATER,
+    (S.LISTING, E.DENIED): _DENIED,
     (S.LISTING, E.TOLD_TO_WAIT): _AS_TOLD,
     (S.LISTING, E.UNAUTHORIZED): _rule(S.LISTING, "ask_again"),
     (S.WATCHING, E.OPENED): _rule(S.WATCHING, "note_opened", "regain"),
@@ -189,7 +197,7 @@ TABLE: dict[tuple[State, Event], Rule] = {
     (S.WATCHING, E.WENT_BACK): _rule(S.WAITING, "forget_version", "back_off_then_relist"),
     (S.WATCHING, E.UNREACHABLE): _WATCH_LATER,
     (S.WATCHING, E.THROTTLED): _WATCH_LATER,
-    (S.WATCHING, E.DENIED): _RELIST_LATER,
+    (S.WATCHING, E.DENIED): _DENIED,
     (S.WATCHING, E.TOLD_TO_WAIT): _AS_TOLD,
     (S.WATCHING, E.UNAUTHORIZED): _rule(S.WATCHING, "ask_again"),
     (S.WATCHING, E.DOUBTED): _rule(None, "relist"),

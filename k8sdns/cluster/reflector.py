@@ -21,6 +21,7 @@ from k8sdns.cluster.reflection import (
     Delete,
     Event,
     Finish,
+    Forbid,
     Keep,
     Lose,
     Regain,
@@ -46,8 +47,14 @@ SILENCE = 15.0
 WATCH_SILENCE = 150.0
 """Seconds without an octet after which a watch is asked for again, from where it stands.
 
-Bookmarks come about once a minute. Where a connection is half open behind a proxy, keep-alive
-probes are answered and nothing else tells.
+Bookmarks come every one to two minutes where nothing changes. Where a connection is half open
+behind a proxy, keep-alive probes are answered and nothing else tells.
+"""
+DENIED_FOR = 5.0
+"""Seconds after which a 403 is taken for the role's fault.
+
+An API server that has just started answers 403 for some seconds: it serves before it has read the
+roles.
 """
 LIST_WITHIN, STREAM_WITHIN = 300.0, 120.0
 """Seconds that a listing may take in all: one octet a second is no way to list."""
@@ -83,6 +90,8 @@ class Reflector:
         self._told_to_wait = 0
         self._asked_again = False
         self._lost_for: int | None = None
+        self._denied_since: dict[str, float] = {}
+        self._forbidden: set[str] = set()
         self._stage = State.IDLE
         self._then: Callable[[], None] = self._relist
         self._trouble = Status()
@@ -325,6 +334,8 @@ class Reflector:
 
     def _note_opened(self) -> None:
         self._told_to_wait = 0
+        self._denied_since.pop(self._request.verb, None)
+        self._forbidden.discard(self._request.verb)
         self._asked_at = self._now()
 
     def _apply(self) -> None:
@@ -349,9 +360,21 @@ class Reflector:
 
     def _lose(self) -> None:
         code = self._trouble.code or 0
+        if code != 403:
+            # Whatever answers 403 after this may be a server that has started anew.
+            self._denied_since.clear()
         if self._lost_for != code:
             self._lost_for = code
             self._actions.append(Lose(self._request.verb, code, str(self._trouble)))
+
+    def _forbid(self) -> None:
+        if self._trouble.code != 403:
+            return
+        verb, now = self._request.verb, self._now()
+        lasts = now - self._denied_since.setdefault(verb, now)
+        if lasts >= DENIED_FOR and verb not in self._forbidden:
+            self._forbidden.add(verb)
+            self._actions.append(Forbid(verb, str(self._trouble)))
 
     def _give_up_streaming(self) -> None:
         self._stream_from = self._now() + STREAM_AGAIN_AFTER

@@ -61,7 +61,7 @@ def read_status(code: int, body: bytes) -> Status:
     """Return the Status in the body of an answer with HTTP status `code`, or one made of `code`."""
     try:
         status = msgspec.json.decode(body[:MAX_BODY], type=Status)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Status(code=code)
     status.code = code
     return status

@@ -24,6 +24,10 @@ _BOUNDARY = b'},{"metadata":{'
 _raw = msgspec.json.Decoder(msgspec.Raw)
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises for a text that it cannot take; the last for one nested without end."""
+
+
 class StreamError(K8sDNSError):
     """A body that breaks its bounds or its format; the request has failed."""
 
@@ -101,10 +105,19 @@ class ListSplitter:
             text = b'{"metadata":{},"items":[' + text
         try:
             last = _decode_list(text)
+        except RecursionError:
+            return self._finish_deep()
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise StreamError("the list is cut short or is no list") from None
         metadata = self._metadata or last.metadata
         return metadata, [bytes(item) for item in last.items or ()]
+
+    def _finish_deep(self) -> tuple[ListMetadata, list[bytes]]:
+        """Return a last item that is nested too deep to be looked at: it costs no other item."""
+        last = bytes(self._buffer.rstrip())
+        if self._metadata is None or not self._is_cutting or not last.endswith(b"]}"):
+            raise StreamError("the list is nested too deep")
+        return self._metadata, [last[:-2]]
 
     def _read_head(self) -> bool:
         at = self._buffer.find(_ITEMS)
@@ -113,7 +126,7 @@ class ListSplitter:
             return False
         try:
             self._metadata = _decode_list(bytes(self._buffer[:at]) + b'"items":[]}').metadata
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             self._is_cutting = False
             return False
         del self._buffer[: at + len(_ITEMS)]
@@ -142,6 +155,8 @@ class ListSplitter:
 def _is_whole(piece: bytes) -> bool:
     try:
         _raw.decode(piece)
+    except RecursionError:
+        return True  # unreadable by itself, and no reason to hold what follows
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True

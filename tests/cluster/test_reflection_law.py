@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 from k8sdns.cluster.access import ClusterAccess
 from k8sdns.cluster.live import LiveSource
@@ -238,13 +239,44 @@ def test_a_refused_role_is_retried_gently_and_heals():
         endpoints=world.server.endpoint(),
     )
     world.server.apply(an_object("Service", 1, 1))
-    world.source.start()
-    world.pass_time(120)
+    with capturedLogs() as events:
+        world.source.start()
+        world.pass_time(120)
     assert world.source.unsynced == ("services", "endpointslices", "namespaces")
     assert len(world.server.log) < 3 * 12
+    said = [one for one in events if "ClusterRole" in one["log_format"]]
+    assert sorted((one["kind"], one["verb"]) for one in said) == [
+        (kind, "watch") for kind in ("endpointslices", "namespaces", "services")
+    ]
+    assert not [one for one in events if "lost contact" in one["log_format"]]
     world.server.access.allow("dns", "list watch", "services endpointslices namespaces")
     world.pass_time(70)
     assert world.source.unsynced == ()
+    world.close()
+
+
+def test_a_restart_with_roles_that_are_read_late_heals_without_blaming_the_role():
+    world = World()
+    world.server.access.add_token("t", "dns")
+    world.server.access.allow("dns", "list watch", "services endpointslices namespaces")
+    world.source = LiveSource(
+        ClusterAccess("http://api:6443", token=_secret("t")),
+        world.store,
+        reactor=world.clock,
+        endpoints=world.server.endpoint(),
+    )
+    world.server.apply(an_object("Service", 1, 1))
+    world.source.start()
+    world.pass_time(5)
+    with capturedLogs() as events:
+        world.server.crash()
+        world.pass_time(3)
+        world.server.accept(roles_after=4.0)
+        world.server.apply(an_object("Service", 2, 1))
+        world.pass_time(60)
+    assert 403 in {one.code for one in world.server.log}
+    assert not [one for one in events if "ClusterRole" in one["log_format"]]
+    assert world.held("services") == world.expected("services")
     world.close()
 
 

@@ -14,6 +14,7 @@ from k8sdns.cluster.reflection import (
     Delete,
     Event,
     Finish,
+    Forbid,
     Keep,
     Lose,
     Regain,
@@ -23,7 +24,7 @@ from k8sdns.cluster.reflection import (
     Wait,
     render_table,
 )
-from k8sdns.cluster.reflector import MAX_TOLD_TO_WAIT, STREAM_AGAIN_AFTER, Reflector
+from k8sdns.cluster.reflector import DENIED_FOR, MAX_TOLD_TO_WAIT, STREAM_AGAIN_AFTER, Reflector
 from k8sdns.cluster.statuses import Cause, Details, Status
 
 A, B = Namespace("a", "5"), Namespace("b", "6")
@@ -273,6 +274,59 @@ def test_403_is_told_once_however_often_it_comes():
         told += [action for action in actions if isinstance(action, Lose)]
         bench.after_pause(actions)
     assert [(lost.verb, lost.code) for lost in told] == [("list", 403)]
+
+
+FORBIDDEN = Status(code=403, message="services is forbidden")
+
+
+def denied_for(bench, seconds):
+    """Let every request be denied for so long; return the verbs that were said to be missing."""
+    until, said = bench.now + seconds, []
+    while True:
+        actions = bench.reflector.refused(FORBIDDEN)
+        said += [action.verb for action in actions if isinstance(action, Forbid)]
+        bench.after_pause(actions)
+        if bench.now > until:
+            return said
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(DENIED_FOR - 0.1, []), (60.0, ["list"])])
+def test_a_role_is_blamed_when_403_stays_and_not_while_a_server_starts(seconds, said):
+    bench = Bench(watch_list=False)
+    bench.reflector.started()
+    assert denied_for(bench, seconds) == said
+
+
+def test_a_role_that_is_mended_and_breaks_again_is_blamed_again():
+    bench = Bench(watch_list=False)
+    bench.reflector.started()
+    assert denied_for(bench, 30.0) == ["list"]
+    bench.reflector.opened()
+    bench.after_pause(bench.reflector.ended("cut"))
+    assert denied_for(bench, DENIED_FOR - 0.1) == []
+    assert denied_for(bench, 60.0) == ["list"]
+
+
+def test_an_outage_between_two_denials_means_another_start():
+    bench = Bench(watch_list=False)
+    bench.reflector.started()
+    bench.after_pause(bench.reflector.refused(FORBIDDEN))
+    bench.now += 60.0
+    bench.after_pause(bench.reflector.unreachable("refused"))
+    actions = bench.reflector.refused(FORBIDDEN)
+    assert not [action for action in actions if isinstance(action, Forbid)]
+    bench.after_pause(actions)
+    assert denied_for(bench, 60.0) == ["list"]
+
+
+def test_credentials_that_do_not_count_are_no_matter_of_the_role():
+    bench = Bench(watch_list=False)
+    bench.reflector.started()
+    for _ in range(12):
+        actions = bench.reflector.refused(Status(code=401))
+        assert not [action for action in actions if isinstance(action, Forbid)]
+        if isinstance(actions[-1], Wait):
+            bench.after_pause(actions)
 
 
 def test_pauses_grow_to_a_limit_and_start_small_again_after_a_calm():

@@ -84,3 +84,12 @@ def test_only_json_is_spoken(ask):
 
 def test_health_needs_no_credentials(guarded, ask):
     assert ask("/healthz").body.octets == b"ok"
+
+
+def test_after_a_restart_roles_may_be_read_late(guarded, clock, ask):
+    guarded.access.allow("system:serviceaccount:kube-system:dns", "list", "services")
+    guarded.crash()
+    guarded.accept(roles_after=3)
+    assert ask(LIST, Authorization="Bearer secret").code == 403
+    clock.advance(3)
+    assert ask(LIST, Authorization="Bearer secret").code == 200

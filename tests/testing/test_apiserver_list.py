@@ -168,7 +168,13 @@ def test_unknown_kinds_are_kept_as_they_are(server, ask):
 
 
 @pytest.mark.parametrize(
-    "path", ["/apis/none.io/v1/things", "/api/v1/gadgets", "/apis/x", "/nothing"]
+    "path", ["/api/v1/gadgets", "/api/v2/pods", "/apis/apps/v1beta1/deployments"]
 )
 def test_what_is_not_served_is_404(ask, path):
     assert (ask(path).code, ask(path).json["reason"]) == (404, "NotFound")
+
+
+@pytest.mark.parametrize("path", ["/apis/none.io/v1/things", "/apis/x", "/nothing"])
+def test_a_group_that_is_not_served_is_no_page_at_all(ask, path):
+    reply = ask(path)
+    assert (reply.code, reply.body.octets) == (404, b"404 page not found\n")

@@ -81,7 +81,7 @@ def test_a_replaced_service_keeps_uid_and_address(server, service):
     [
         ("POST " + SERVICES, (409, "AlreadyExists")),
         ("POST /api/v1/namespaces/nowhere/services", (400, "BadRequest")),
-        ("PUT " + SERVICES + "/other", (404, "NotFound")),
+        ("PUT " + SERVICES + "/other", (400, "BadRequest")),
         ("PUT " + SERVICES, (405, "MethodNotAllowed")),
         ("DELETE " + SERVICES + "/other", (404, "NotFound")),
     ],
@@ -124,7 +124,9 @@ def test_strategic_merge_replaces_the_ports_of_a_slice(server, ask):
     metadata = {"name": "s", "namespace": "shop"}
     server.apply(kind | {"metadata": metadata, "endpoints": [], "ports": [{"port": 1}]})
     patch = {"ports": [{"port": 2, "name": "x"}]}
-    assert ask(path + "/s", "PATCH", patch, Content_Type=STRATEGIC).json["ports"] == patch["ports"]
+    assert ask(path + "/s", "PATCH", patch, Content_Type=STRATEGIC).json["ports"] == [
+        {"port": 2, "name": "x", "protocol": "TCP"}
+    ]
 
 
 def test_merge_and_json_patches(shop, ask, service):
@@ -140,7 +142,7 @@ def test_merge_and_json_patches(shop, ask, service):
     reply = ask(SERVICES + "/web", "PATCH", operations, Content_Type=JSON_PATCH)
     assert reply.json["metadata"]["labels"] == {"b": "2", "x/y": "4"}
     operations[0]["value"] = "9"
-    assert ask(SERVICES + "/web", "PATCH", operations, Content_Type=JSON_PATCH).code == 400
+    assert ask(SERVICES + "/web", "PATCH", operations, Content_Type=JSON_PATCH).code == 422
 
 
 def test_an_unknown_kind_of_patch_is_415(shop, ask, service):
@@ -153,13 +155,14 @@ def test_an_unknown_kind_of_patch_is_415(shop, ask, service):
 
 def test_server_side_apply_creates_then_removes_what_it_no_longer_says(shop, ask, service):
     path = SERVICES + "/web?fieldManager=me"
-    config = service("web", ports=[{"port": 80}, {"port": 81}], externalIPs=["192.0.2.1"])
+    named = [{"port": 80, "name": "a"}, {"port": 81, "name": "b"}]
+    config = service("web", ports=named, externalIPs=["192.0.2.1"])
     assert ask(path, "PATCH", config, Content_Type=APPLY).code == 201
     other = {"metadata": {"labels": {"other": "manager"}}}
     ask(SERVICES + "/web", "PATCH", other, Content_Type=MERGE)
-    reply = ask(path, "PATCH", service("web", ports=[{"port": 81}]), Content_Type=APPLY)
+    reply = ask(path, "PATCH", service("web", ports=named[1:]), Content_Type=APPLY)
     assert reply.code == 200
-    assert ports(reply.json) == [(81, None)]
+    assert ports(reply.json) == [(81, "b")]
     assert "externalIPs" not in reply.json["spec"]
     assert reply.json["metadata"]["labels"] == {"other": "manager"}
     managers = [
@@ -169,7 +172,7 @@ def test_server_side_apply_creates_then_removes_what_it_no_longer_says(shop, ask
 
 
 def test_server_side_apply_needs_a_manager(shop, ask, service):
-    assert ask(SERVICES + "/web", "PATCH", service("web"), Content_Type=APPLY).code == 400
+    assert ask(SERVICES + "/web", "PATCH", service("web"), Content_Type=APPLY).code == 422
 
 
 def test_a_dry_run_changes_nothing(shop, ask, service):
@@ -291,3 +294,27 @@ def test_control_apply_takes_many_documents(server, ask):
     assert server.get("Namespace", "", "a") is not None
     assert ask("/_ctl/apply", "POST", b"nonsense").code == 400
     assert ask("/_ctl/apply").code == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "body", "content_type", "code"),
+    [
+        ("/api/v1/namespaces", "POST", {"metadata": {"name": "n", "labels": None}}, None, 201),
+        ("/api/v1/namespaces", "POST", {"metadata": {"name": "n", "labels": "x"}}, None, 400),
+        ("/api/v1/namespaces", "POST", {"metadata": "x"}, None, 400),
+        (SERVICES, "POST", {"metadata": {"name": "n"}, "spec": "x"}, None, 400),
+        (SERVICES, "POST", {"metadata": {"name": "n"}, "spec": {"ports": [1]}}, None, 400),
+        (SERVICES, "POST", {"metadata": {"name": "n"}, "spec": None}, None, 422),
+        (SERVICES, "POST", [], None, 400),
+        (SERVICES + "/web", "PATCH", [{"op": "add", "path": 7}], JSON_PATCH, 422),
+        (SERVICES + "/web", "PATCH", {"op": "add"}, JSON_PATCH, 400),
+        (SERVICES + "/web", "PATCH", "x", MERGE, 400),
+        (SERVICES + "/web", "PATCH", {"spec": {"ports": {"a": 1}}}, MERGE, 400),
+        (SERVICES + "/web?fieldManager=me", "PATCH", {"spec": "x"}, APPLY, 400),
+        (SERVICES + "/web", "DELETE", {"preconditions": "x"}, None, 200),
+    ],
+)
+def test_no_body_is_an_internal_error(shop, ask, service, path, method, body, content_type, code):
+    shop.apply(service("web"))
+    reply = ask(path, method, body, Content_Type=content_type or "application/json")
+    assert reply.code == code

@@ -1,103 +1,19 @@
-"""What every API server does: asked of the fake one, and of a real one.
+"""What every API server does: asked of the fake one, and of a real one (see `conftest`).
 
-The real one is the cluster of the kubeconfig that K8SDNS_CLUSTER names (its current context; token
-or client certificate). The suite makes one namespace there and deletes it at the end. What passes
-on both keeps the fake honest.
+What passes on both keeps the fake honest.
 """
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import http.client
 import json
-import os
-import ssl
-import subprocess
-import sys
-import tempfile
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pytest
-import yaml
 
-SECONDS = 20
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 WATCH_LIST = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
-
-
-@dataclass
-class Reply:
-    code: int
-    headers: http.client.HTTPMessage
-    json: dict
-
-    @property
-    def version(self):
-        return self.json["metadata"]["resourceVersion"]
-
-
-class Api:
-    """A blocking client of one cluster, one connection a request."""
-
-    def __init__(self, kubeconfig):
-        config = yaml.safe_load(Path(kubeconfig).read_text())
-        context = self._named(config, "contexts", config["current-context"])["context"]
-        cluster = self._named(config, "clusters", context["cluster"])["cluster"]
-        user = self._named(config, "users", context["user"])["user"]
-        self._url = urlsplit(cluster["server"])
-        self._tls = self._context(cluster, user) if self._url.scheme == "https" else None
-        self._headers = {"Accept": "application/json"}
-        if "token" in user:
-            self._headers["Authorization"] = f"Bearer {user['token']}"
-
-    @staticmethod
-    def _named(config, section, name):
-        return next(one for one in config[section] if one["name"] == name)
-
-    def _context(self, cluster, user):
-        context = ssl.create_default_context()
-        authority = self._pem(cluster, "certificate-authority")
-        if authority:
-            context.load_verify_locations(cadata=authority.decode())
-        certificate = self._pem(user, "client-certificate")
-        if certificate:
-            with tempfile.NamedTemporaryFile() as file:
-                file.write(certificate + b"\n" + self._pem(user, "client-key"))
-                file.flush()
-                context.load_cert_chain(file.name)
-        return context
-
-    @staticmethod
-    def _pem(section, name):
-        if f"{name}-data" in section:
-            return base64.b64decode(section[f"{name}-data"])
-        return Path(section[name]).read_bytes() if name in section else b""
-
-    def _connect(self):
-        where = (self._url.hostname, self._url.port)
-        if self._tls is None:
-            return http.client.HTTPConnection(*where, timeout=SECONDS)
-        return http.client.HTTPSConnection(*where, timeout=SECONDS, context=self._tls)
-
-    def __call__(self, path, method="GET", body=None, content_type="application/json"):
-        with contextlib.closing(self._connect()) as connection:
-            octets = None if body is None else json.dumps(body)
-            headers = self._headers | ({"Content-Type": content_type} if octets else {})
-            connection.request(method, path, octets, headers)
-            response = connection.getresponse()
-            return Reply(response.status, response.headers, json.loads(response.read()))
-
-    @contextlib.contextmanager
-    def watch(self, path):
-        """An open watch: the response, whose lines can be read as they come."""
-        with contextlib.closing(self._connect()) as connection:
-            connection.request("GET", path, headers=self._headers)
-            yield connection.getresponse()
 
 
 def event(response):
@@ -107,50 +23,6 @@ def event(response):
         return None
     one = json.loads(line)
     return one["type"], one["object"]
-
-
-@contextlib.contextmanager
-def _fake(folder):
-    path = folder / "kubeconfig"
-    command = ["-m", "k8sdns.testing.apiserver", "--port", "0", "--tls", "--kubeconfig", str(path)]
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE)
-    try:
-        assert b"https://127.0.0.1:" in process.stdout.readline()
-        yield path
-    finally:
-        process.terminate()
-        process.communicate(timeout=SECONDS)
-
-
-@pytest.fixture(scope="module", params=["fake", "real"])
-def api(request, tmp_path_factory):
-    if request.param == "fake":
-        with _fake(tmp_path_factory.mktemp("api")) as kubeconfig:
-            yield Api(kubeconfig)
-        return
-    kubeconfig = os.environ.get("K8SDNS_CLUSTER")
-    if not kubeconfig:
-        pytest.skip("K8SDNS_CLUSTER names no kubeconfig of a real cluster")
-    yield Api(kubeconfig)
-
-
-@pytest.fixture(scope="module")
-def place(api):
-    """A namespace of this run's own, gone afterwards."""
-    name = f"k8sdns-conformity-{os.getpid()}"
-    thing = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    assert api("/api/v1/namespaces", "POST", thing).code == 201
-    yield name
-    api(f"/api/v1/namespaces/{name}", "DELETE")
-
-
-@pytest.fixture
-def services(api, place):
-    """The path of the namespace's Services, all of them gone afterwards."""
-    path = f"/api/v1/namespaces/{place}/services"
-    yield path
-    for item in api(path).json["items"]:
-        api(f"{path}/{item['metadata']['name']}", "DELETE")
 
 
 def service(name, labels=None, **spec):
@@ -230,6 +102,10 @@ def test_any_version_comes_whole(api, services):
         ("resourceVersionMatch=Exact", 422, "Invalid"),
         ("resourceVersionMatch=Exact&resourceVersion=0", 422, "Invalid"),
         ("resourceVersionMatch=Sometimes&resourceVersion=1", 422, "Invalid"),
+        ("resourceVersion=abc", 400, "BadRequest"),
+        ("limit=abc", 400, "BadRequest"),
+        ("watch=1&timeoutSeconds=abc", 400, "BadRequest"),
+        ("watch=1&resourceVersion=abc", 500, None),
         ("labelSelector=a%20b", 400, "BadRequest"),
         ("fieldSelector=spec.colour%3Dred", 400, "BadRequest"),
         ("continue=garbage", 400, "BadRequest"),
@@ -240,7 +116,12 @@ def test_any_version_comes_whole(api, services):
 def test_contradictory_options_are_refused(api, services, query, code, reason):
     reply = api(f"{services}?{query}")
     assert (reply.code, reply.json["kind"]) == (code, "Status")
-    assert reply.json["reason"] == reason
+    assert reply.json.get("reason") == reason
+
+
+def test_a_limit_below_nought_is_none(api, services):
+    api(services, "POST", service("web"))
+    assert len(api(services + "?limit=-1").json["items"]) == 1
 
 
 def test_a_version_ahead_of_the_server_is_a_timeout_with_a_cause(api, services):
@@ -257,7 +138,11 @@ def test_what_is_missing_is_404(api, services):
     missing = api(services + "/none")
     assert (missing.code, missing.json["message"]) == (404, 'services "none" not found')
     assert missing.json["details"] == {"name": "none", "kind": "services"}
-    assert api("/apis/none.example.org/v1/things").code == 404
+    nowhere = api("/apis/none.example.org/v1/things")
+    assert (nowhere.code, nowhere.json) == (404, b"404 page not found\n")
+    assert nowhere.headers.get_content_type() == "text/plain"
+    nothing = api(f"{services.rpartition('/')[0]}/things")
+    assert (nothing.code, nothing.json["reason"], nothing.json["details"]) == (404, "NotFound", {})
 
 
 def test_conflicts_are_409(api, services):
@@ -320,6 +205,32 @@ def test_watch_list_marks_the_end_of_the_objects(api, services):
     assert thing["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
     assert thing["spec"] == {}
     assert int(thing["metadata"]["resourceVersion"]) >= int(first[1]["metadata"]["resourceVersion"])
+
+
+@pytest.mark.parametrize("version", ["", "&resourceVersion=0"])
+def test_a_watch_from_any_version_marks_the_end_of_the_objects_too(api, services, version):
+    api(services, "POST", service("web"))
+    time.sleep(0.5)  # a watch cache may be a moment behind
+    path = f"{services}?watch=1&timeoutSeconds=20&allowWatchBookmarks=true{version}"
+    with api.watch(path) as response:
+        came, (kind, thing) = event(response), event(response)
+    assert (came[0], kind) == ("ADDED", "BOOKMARK")
+    assert thing["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+def test_a_bookmark_of_slices_has_nulls(api, place):
+    path = f"/apis/discovery.k8s.io/v1/namespaces/{place}/endpointslices"
+    with api.watch(f"{path}?watch=1&timeoutSeconds=20&{WATCH_LIST}") as response:
+        kind, thing = event(response)
+    assert kind == "BOOKMARK"
+    del thing["metadata"]
+    assert thing == {
+        "kind": "EndpointSlice",
+        "apiVersion": "discovery.k8s.io/v1",
+        "addressType": "",
+        "endpoints": None,
+        "ports": None,
+    }
 
 
 def test_objects_enter_and_leave_a_selected_watch(api, services):

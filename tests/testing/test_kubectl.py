@@ -40,8 +40,9 @@ metadata:
 addressType: IPv4
 endpoints:
 - addresses: [192.0.2.1]
+  conditions: {ready: true}
 ports:
-- {name: http, port: 80}
+- {name: http, port: 80, protocol: TCP}
 ---
 apiVersion: apps/v1
 kind: Deployment

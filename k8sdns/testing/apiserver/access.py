@@ -44,6 +44,8 @@ class Access:
     certificates: set[str] = field(default_factory=set)
     roles: dict[str, list[Rule]] = field(default_factory=dict)
     """Users with an entry may do what their rules say and nothing else; others anything."""
+    roles_read_at: float = float("-inf")
+    """Until then users with an entry may do nothing, as on a server that has just started."""
 
     def add_token(self, token: str, user: str, expires: float | None = None) -> None:
         """Accept a bearer token, until `expires` on the server's clock."""
@@ -89,6 +91,9 @@ class Access:
     ) -> None:
         """Raise 403 unless `user` may; `verb` is an RBAC verb (list, watch, get, create…)."""
         rules = self.roles.get(user)
-        if rules is None or any(rule.grants(verb, resource, namespace) for rule in rules):
+        if rules is None:
+            return
+        is_read = self.now() >= self.roles_read_at
+        if is_read and any(rule.grants(verb, resource, namespace) for rule in rules):
             return
         raise forbidden(user, verb, resource, namespace, name)

@@ -1,8 +1,9 @@
 """What the API server itself adds to an object on its way in: identity, defaults, cluster IPs.
 
-Owns: metadata that servers set, Service and Namespace defaults. Refuses to know: HTTP, watches,
-controllers (no pods, no EndpointSlices are made here).
-Source: Kubernetes `pkg/apis/core/v1/defaults.go`, the Service IP allocator's effects.
+Owns: metadata that servers set; defaults of Services, slices, Endpoints and namespaces. Refuses to
+know: HTTP, watches, controllers (no pods, no EndpointSlices are made here).
+Source: Kubernetes `pkg/apis/core/v1/defaults.go`, `pkg/apis/discovery/v1/defaults.go`, the effects
+of the allocators of Service addresses and node ports.
 """
 
 from __future__ import annotations
@@ -21,6 +22,16 @@ SERVICE_RANGES: dict[str, IPv4Network | IPv6Network] = {
     "IPv4": IPv4Network("10.96.0.0/16"),
     "IPv6": IPv6Network("fd00:10:96::/112"),
 }
+NODE_PORTS = range(30000, 32768)
+_OF_ADDRESSES = [
+    "clusterIP",
+    "clusterIPs",
+    "ipFamilies",
+    "ipFamilyPolicy",
+    "internalTrafficPolicy",
+    "externalTrafficPolicy",
+    "allocateLoadBalancerNodePorts",
+]
 _RESERVED = 10
 """Addresses at the start of a range that are not given out by themselves (10.96.0.1, .10)."""
 
@@ -36,12 +47,15 @@ def admit(
     before: Object | None,
     now: float,
     taken: Callable[[], Container[str]],
+    node_ports: Callable[[], Container[int]] = frozenset,
 ) -> Object:
     """A complete copy of `thing`, ready to be stored over `before`. `now`: seconds since the epoch.
 
-    `taken()` gives the cluster IPs in use. Raises `ApiError` 422 for an object without a name.
+    `taken()` gives the cluster IPs in use, `node_ports()` the node ports. Raises `ApiError` 422 for
+    an object without a name.
     """
-    thing = deepcopy(thing)
+    head: Object = {"kind": resource.kind, "apiVersion": resource.api_version}
+    thing = head | deepcopy(thing)
     metadata = thing.setdefault("metadata", {})
     name = metadata.get("name")
     if not isinstance(name, str) or not name:
@@ -53,12 +67,19 @@ def admit(
     _identify(metadata, resource, before, now)
     if resource.kind == "Service" and not resource.group:
         _default_service(thing, before, taken)
+        _default_node_ports(thing["spec"], (before or {}).get("spec") or {}, node_ports)
+    elif resource.kind == "EndpointSlice":
+        _default_slice(thing)
+    elif resource.kind == "Endpoints" and not resource.group:
+        for subset in _dicts(thing.get("subsets")):
+            for port in _dicts(subset.get("ports")):
+                port.setdefault("protocol", "TCP")
     elif resource.kind == "Namespace" and not resource.group:
         metadata.setdefault("labels", {}).setdefault("kubernetes.io/metadata.name", name)
         thing.setdefault("spec", {"finalizers": ["kubernetes"]})
         thing.setdefault("status", {"phase": "Active"})
     _count_generation(thing, before)
-    return {"kind": resource.kind, "apiVersion": resource.api_version} | thing
+    return thing
 
 
 def _identify(
@@ -89,34 +110,101 @@ def _managed(resource: ResourceType, now: float) -> list[Object]:
 
 
 def _count_generation(thing: Object, before: Object | None) -> None:
-    if thing["kind"] in ("Service", "Pod", "Namespace", "Endpoints") or "spec" not in thing:
+    kind = thing["kind"]
+    is_slice = kind == "EndpointSlice"
+    if kind in ("Service", "Namespace", "Endpoints") or ("spec" not in thing and not is_slice):
         return
     old = before["metadata"].get("generation", 1) if before else 0
-    changed = before is None or before.get("spec") != thing["spec"]
+    counted = _slice_content if is_slice else _spec
+    changed = before is None or counted(before) != counted(thing)
     thing["metadata"]["generation"] = old + 1 if changed else old
+
+
+def _spec(thing: Object) -> Any:
+    return thing.get("spec")
+
+
+def _slice_content(thing: Object) -> Object:
+    return thing | {"metadata": thing["metadata"].get("labels")}
 
 
 def _default_service(
     thing: Object, before: Object | None, taken: Callable[[], Container[str]]
 ) -> None:
     spec = thing.setdefault("spec", {})
+    old = (before or {}).get("spec") or {}
     kind = spec.setdefault("type", "ClusterIP")
     spec.setdefault("sessionAffinity", "None")
-    for port in spec.get("ports") or []:
+    for port in _dicts(spec.get("ports")):
         port.setdefault("protocol", "TCP")
-        if kind != "ExternalName" and spec.get("clusterIP") != "None":
-            port.setdefault("targetPort", port.get("port"))
+        port.setdefault("targetPort", port.get("port"))
     thing.setdefault("status", {"loadBalancer": {}})
     if kind == "ExternalName":
+        for name in _OF_ADDRESSES:
+            spec.pop(name, None)
         return
     spec.setdefault("internalTrafficPolicy", "Cluster")
+    if old.get("clusterIP") != spec.get("clusterIP") and old.get("clusterIPs") == spec.get(
+        "clusterIPs"
+    ):
+        spec.pop("clusterIPs", None)
+    known = spec.get("clusterIP")
+    if known == "None" and old.get("clusterIP") == "None":
+        for name in ("ipFamilies", "ipFamilyPolicy"):
+            spec.setdefault(name, old.get(name))
+    if known == "None" and not spec.get("selector") and "ipFamilies" not in spec:
+        spec["ipFamilies"] = list(SERVICE_RANGES)
+        spec.setdefault("ipFamilyPolicy", "RequireDualStack")
     if not spec.get("clusterIPs"):
-        known = spec.get("clusterIP")
         spec["clusterIPs"] = [known] if known else _addresses(spec, before, taken)
     spec["clusterIP"] = spec["clusterIPs"][0]
     spec.setdefault("ipFamilies", [_family(ip) for ip in spec["clusterIPs"]])
     policy = "SingleStack" if len(spec["ipFamilies"]) == 1 else "RequireDualStack"
     spec.setdefault("ipFamilyPolicy", policy)
+    if kind == "LoadBalancer":
+        _default_ingress(thing["status"])
+
+
+def _default_ingress(status: Object) -> None:
+    for ingress in _dicts((status.get("loadBalancer") or {}).get("ingress")):
+        if ingress.get("ip"):
+            ingress.setdefault("ipMode", "VIP")
+
+
+def _default_node_ports(
+    spec: Object, old: Object, node_ports: Callable[[], Container[int]]
+) -> None:
+    kinds = ("NodePort", "LoadBalancer")
+    if spec["type"] not in kinds:
+        for port in _dicts(spec.get("ports")) if old.get("type") in kinds else ():
+            port.pop("nodePort", None)
+        return
+    spec.setdefault("externalTrafficPolicy", "Cluster")
+    if spec["type"] == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
+    had = {
+        (port.get("port"), port.get("protocol")): port["nodePort"]
+        for port in _dicts(old.get("ports"))
+        if port.get("nodePort")
+    }
+    given: set[int] = set()
+    for port in _dicts(spec.get("ports")):
+        if not port.get("nodePort"):
+            taken = node_ports()
+            free = (n for n in NODE_PORTS if n not in taken and n not in given)
+            port["nodePort"] = had.get((port.get("port"), port["protocol"])) or next(free, 0)
+        given.add(port["nodePort"])
+
+
+def _default_slice(thing: Object) -> None:
+    for port in _dicts(thing.get("ports")):
+        port.setdefault("name", "")
+        port.setdefault("protocol", "TCP")
+
+
+def _dicts(value: Any) -> list[Object]:
+    """The structs of a list; none of what is no list, which only `apply` lets in."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _family(address: str) -> str:

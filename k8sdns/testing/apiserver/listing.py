@@ -119,16 +119,22 @@ def _page(
 
 
 def is_metadata_asked(accept: str) -> bool:
-    """True when the first JSON kind that an Accept header names is a list of metadata."""
+    """True when the first JSON kind that an Accept header names is metadata alone."""
     first = next((part for part in accept.split(",") if part.startswith("application/json")), "")
-    return "as=PartialObjectMetadataList" in first
+    return "as=PartialObjectMetadata" in first
 
 
 def metadata_list(body: Object) -> Object:
     """The PartialObjectMetadataList of a List (meta.k8s.io/v1)."""
-    items = [{"metadata": thing["metadata"]} for thing in body["items"]]
+    items = [metadata_of(thing) for thing in body["items"]]
     named = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
     return named | {"metadata": body["metadata"], "items": items}
+
+
+def metadata_of(thing: Object) -> Object:
+    """The PartialObjectMetadata of an object."""
+    named = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+    return named | {"metadata": thing["metadata"]}
 
 
 def _item(thing: Object) -> Object:

@@ -45,7 +45,7 @@ def read(query: Mapping[str, str], resource: ResourceType, namespace: str) -> Li
     fields = query.get("fieldSelector", "")
     version = query.get("resourceVersion", "")
     if version and not version.isdigit():
-        raise bad_request(f'resourceVersion: Invalid value: "{version}": strconv.ParseUint')
+        raise _bad_version(version, watch=is_watch(query))
     return ListOptions(
         label_selector=labels,
         field_selector=fields,
@@ -59,6 +59,13 @@ def read(query: Mapping[str, str], resource: ResourceType, namespace: str) -> Li
         namespace=namespace,
         selects=_selection(by_labels(labels), by_fields(fields, resource.plural), namespace),
     )
+
+
+def _bad_version(version: str, *, watch: bool) -> ApiError:
+    why = f'strconv.ParseUint: parsing "{version}": invalid syntax'
+    text = f'resourceVersion: Invalid value: "{version}": {why}'
+    # A watch finds out where nobody expects a mistake of the client's.
+    return ApiError(500, "", text) if watch else bad_request(text)
 
 
 def is_watch(query: Mapping[str, str]) -> bool:
@@ -123,9 +130,9 @@ def _forbidden(field: str, text: str) -> ApiError:
 
 def _number(query: Mapping[str, str], name: str) -> int:
     text = query.get(name, "") or "0"
-    if not text.isdigit():
-        raise bad_request(f'{name}: Invalid value: "{text}": strconv.ParseInt: invalid syntax')
-    return int(text)
+    if not text.removeprefix("-").isdigit():
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    return max(0, int(text))
 
 
 def _truth(query: Mapping[str, str], name: str) -> bool | None:

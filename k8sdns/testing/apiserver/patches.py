@@ -2,19 +2,18 @@
 
 Owns: how a patch and an object make a new object. Refuses to know: HTTP, storage.
 Source: RFC 7386 (merge), RFC 6902 (JSON patch), Kubernetes "strategic-merge-patch.md" and
-server-side apply; list keys are those of the core types. Conflicts between the field managers of
-server-side apply are not detected: the newest always wins.
+server-side apply; list keys are those of the core types. Field managers conflict in server-side
+apply only with others that applied: fields that were made or patched have no owner.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
 from k8sdns.testing.apiserver.resources import Object
-from k8sdns.testing.apiserver.statuses import bad_request
-
-Operations = list[dict[str, Any]]
+from k8sdns.testing.apiserver.statuses import ApiError, bad_request
 
 _LIST_KEYS: dict[str, tuple[tuple[str, ...], ...]] = {
     "ports": (("containerPort", "protocol"), ("port", "protocol")),
@@ -133,6 +132,44 @@ def _applied_list(live: Any, before: Any, config: list[Any], kind: str, field: s
     return list(found.values())
 
 
+def contested(
+    theirs: Any, config: Any, kind: str, path: str = "", field: str = ""
+) -> Iterator[str]:
+    """Yield the fields that `theirs` sets to another value than `config`, and drop them there."""
+    if isinstance(theirs, dict) and isinstance(config, dict):
+        for name in sorted(theirs.keys() & config.keys()):
+            mine, other = config[name], theirs[name]
+            if isinstance(mine, dict | list) and isinstance(other, dict | list):
+                yield from contested(other, mine, kind, f"{path}.{name}", name)
+            elif mine != other:
+                del theirs[name]
+                yield f"{path}.{name}"
+    elif isinstance(theirs, list) and isinstance(config, list):
+        yield from _contested_list(theirs, config, kind, path, field)
+
+
+def _contested_list(
+    theirs: list[Any], config: list[Any], kind: str, path: str, field: str
+) -> Iterator[str]:
+    keys = _keys([*theirs, *config], field, kind)
+    if not keys:
+        if theirs != config:
+            theirs.clear()
+            yield path
+        return
+    found = {_identity(item, keys): item for item in theirs}
+    for item in config:
+        identity = _identity(item, keys)
+        if identity in found:
+            named = zip(keys, identity, strict=True)
+            words = ",".join(f"{key}={_text(value)}" for key, value in named)
+            yield from contested(found[identity], item, kind, f"{path}[{words}]")
+
+
+def _text(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
 def owned_fields(config: Any) -> Any:
     """`config` as FieldsV1: the tree of its field names."""
     if not isinstance(config, dict):
@@ -140,14 +177,17 @@ def owned_fields(config: Any) -> Any:
     return {f"f:{name}": owned_fields(value) for name, value in config.items()}
 
 
-def json_patch(target: Object, operations: Operations) -> Object:
-    """RFC 6902: add, remove, replace and test; 400 for a path that is not there."""
+def json_patch(target: Object, operations: Any) -> Object:
+    """RFC 6902: add, remove, replace and test; 422 for a path that is not there."""
+    if not isinstance(operations, list) or not all(isinstance(one, dict) for one in operations):
+        raise bad_request("a JSON patch is a list of operations")
     result = deepcopy(target)
     for operation in operations:
         try:
             _operate(result, operation)
-        except (KeyError, IndexError, ValueError, TypeError) as error:
-            raise bad_request(f"the server rejected our request: {error!r}") from error
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+            text = "the server rejected our request due to an error in our request"
+            raise ApiError(422, "Invalid", text, {}) from error
     return result
 
 

@@ -60,6 +60,12 @@ def send(request: Request, code: int, octets: bytes) -> None:
         request.finish()
 
 
+def send_no_page(request: Request) -> None:
+    """Answer as Go's own server does for a path that nothing is served below."""
+    request.setHeader("Content-Type", "text/plain; charset=utf-8")
+    send(request, 404, b"404 page not found\n")
+
+
 def send_error(request: Request, error: ApiError) -> None:
     """Answer with a Status."""
     if error.retry_after is not None:

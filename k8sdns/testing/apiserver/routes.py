@@ -46,6 +46,13 @@ class Target:
         return verbs[method]
 
 
+def is_served(path: str, catalogue: Catalogue) -> bool:
+    """Tell whether anything at all is served below a path: the core API, or a known group."""
+    head, _, rest = path.strip("/").partition("/")
+    group = rest.partition("/")[0]
+    return head == "api" or (head == "apis" and any(one.group == group for one in catalogue))
+
+
 def target(path: str, catalogue: Catalogue) -> Target:
     """The target of a path; 404 when its group, version or resource is not served."""
     parts = [part for part in path.split("/") if part]

@@ -60,10 +60,10 @@ class FakeApiServer:
     def apply(self, thing: Object) -> Object:
         """Store an object, whatever was there; returns it as stored. Equal objects change nothing.
 
-        Raises `ValueError` for what is no object, `ApiError` for what no server would take. The
-        namespace need not exist.
+        Raises `ValueError` for what is no object, `ApiError` for one without a name. Nothing else
+        is checked: what it stores may be what no server would take. The namespace need not exist.
         """
-        return self.writer.put(self.catalogue.of(thing), thing)
+        return self.writer.put(self.catalogue.of(thing), thing, checked=False)
 
     def apply_text(self, text: str | bytes) -> list[Object]:
         """Store every object of a YAML or JSON text (many documents, Lists)."""
@@ -161,9 +161,14 @@ class FakeApiServer:
         port, self._port = self._port, None
         return succeed(None) if port is None else _closed(port)
 
-    def accept(self) -> None:
-        """Open the same port again, if there ever was one."""
+    def accept(self, *, roles_after: float = 0.0) -> None:
+        """Open the same port again, if there ever was one.
+
+        `roles_after`: seconds until the roles are read; before, users with a role get 403. A real
+        server that restarts does that for some seconds.
+        """
         self._is_refusing = False
+        self.access.roles_read_at = self.clock.seconds() + roles_after
         if self._where[1] and self._port is None:
             self.listen(self._where[1], tls=self.tls, interface=self._where[0])
 

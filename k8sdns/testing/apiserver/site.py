@@ -17,7 +17,12 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from k8sdns.testing.apiserver import control, discovery, options, tables
 from k8sdns.testing.apiserver.faults import Fault
-from k8sdns.testing.apiserver.listing import is_metadata_asked, list_objects, metadata_list
+from k8sdns.testing.apiserver.listing import (
+    is_metadata_asked,
+    list_objects,
+    metadata_list,
+    metadata_of,
+)
 from k8sdns.testing.apiserver.requestlog import Seen
 from k8sdns.testing.apiserver.resources import Object
 from k8sdns.testing.apiserver.responses import (
@@ -26,13 +31,16 @@ from k8sdns.testing.apiserver.responses import (
     send,
     send_error,
     send_json,
+    send_no_page,
 )
-from k8sdns.testing.apiserver.routes import Target, target
+from k8sdns.testing.apiserver.routes import Target, is_served, target
 from k8sdns.testing.apiserver.scale import is_scalable, scale_of, scaled
+from k8sdns.testing.apiserver.shapes import shaped
 from k8sdns.testing.apiserver.statuses import (
     ApiError,
     bad_request,
     method_not_allowed,
+    no_manager,
     no_such_path,
 )
 from k8sdns.testing.apiserver.watching import WatchStream
@@ -111,6 +119,7 @@ class Exchange:
     def begin(self) -> None:
         """Find what is asked and answer it, or do what a fault says instead."""
         if self._path in _HEALTH:
+            self._request.setHeader("Content-Type", "text/plain; charset=utf-8")
             send(self._request, 200, b"ok")
             return
         if self._path.startswith("/_ctl/"):
@@ -140,6 +149,8 @@ class Exchange:
                 raise method_not_allowed()
             self._seen.verb = "discovery"
             return None
+        if not is_served(self._path, self._server.catalogue):
+            return None
         what = target(self._path, self._server.catalogue)
         self._seen.verb = what.verb(self._method, self._query)
         self._seen.resource = what.resource.plural
@@ -162,7 +173,11 @@ class Exchange:
                 self._request.setHeader(name, value)
             send(self._request, fault.code, fault.body)
         elif found is None:
-            send_json(self._request, 200, discovery.document(self._path, self._server.catalogue))
+            document = discovery.document(self._path, self._server.catalogue)
+            if document is None:
+                send_no_page(self._request)
+            else:
+                send_json(self._request, 200, document)
         else:
             self._serve(found)
 
@@ -178,7 +193,7 @@ class Exchange:
         access.check(self._seen.user, verb, what.resource, what.namespace, what.name)
         if not _takes_json(self._seen.accept):
             text = "only the following media types are accepted: application/json"
-            raise ApiError(406, "NotAcceptable", text)
+            raise ApiError(406, "NotAcceptable", text, {})
         if what.subresource == "scale" and is_scalable(what.resource):
             self._scale(what)
         elif what.subresource in ("", "status", "finalize"):
@@ -222,6 +237,8 @@ class Exchange:
         if tables.is_asked(self._seen.accept):
             version = thing["metadata"]["resourceVersion"]
             thing = self._table(what, [thing], {"resourceVersion": version})
+        elif is_metadata_asked(self._seen.accept):
+            thing = metadata_of(thing)
         send_json(self._request, 200, thing)
 
     def _table(self, what: Target, things: list[Object], metadata: Object) -> Object:
@@ -229,18 +246,30 @@ class Exchange:
 
     def _create(self, what: Target) -> None:
         thing = self._server.writer.create(
-            what.resource, what.namespace, self._body(), dry_run=self._is_dry()
+            what.resource, what.namespace, self._thing(what), dry_run=self._is_dry()
         )
         send_json(self._request, 201, thing)
 
-    def _update(self, what: Target) -> None:
+    def _thing(self, what: Target) -> Any:
+        """The object in the body; 400 for one of another kind, or against its schema if asked."""
         thing = self._body()
+        resource = what.resource
+        if isinstance(thing, dict) and thing.get("kind", resource.kind) != resource.kind:
+            text = f'{thing["kind"]} in version "{resource.version}" cannot be handled as a '
+            raise bad_request(text + resource.kind)
+        if isinstance(thing, dict):
+            shaped(thing, resource, strict=self._query.get("fieldValidation") == "Strict")
+        return thing
+
+    def _update(self, what: Target) -> None:
+        thing = self._thing(what)
         if what.subresource:
             stored = self._server.writer.get(what.resource, what.key)
             thing = stored | {"status": thing.get("status", stored.get("status"))}
         writer = self._server.writer
+        code = 200 if writer.has(what.resource, what.key) else 201
         stored = writer.update(what.resource, what.key, thing, dry_run=self._is_dry())
-        send_json(self._request, 200, stored)
+        send_json(self._request, code, stored)
 
     def _patch(self, what: Target) -> None:
         content_type = (self._request.getHeader("Content-Type") or "").partition(";")[0].strip()
@@ -249,9 +278,10 @@ class Exchange:
         if content_type == "application/apply-patch+yaml":
             manager = self._query.get("fieldManager", "")
             if not manager:
-                raise bad_request("fieldManager is required for apply patch")
+                raise no_manager()
+            force = self._query.get("force") == "true"
             thing, is_new = writer.apply(
-                what.resource, what.key, manager, self._body(), dry_run=dry
+                what.resource, what.key, manager, self._thing(what), dry_run=dry, force=force
             )
             code = 201 if is_new else 200
         else:
@@ -262,22 +292,28 @@ class Exchange:
     def _delete(self, what: Target) -> None:
         writer = self._server.writer
         stored = writer.get(what.resource, what.key)
+        writer.check_preconditions(what.resource, what.key, self._optional_body())
         if what.resource.kind == "Namespace" and not self._is_dry():
             send_json(self._request, 200, writer.terminate(what.key))
             return
         if not self._is_dry():
-            writer.delete(what.resource, what.key)
-        details = {"name": what.name, "group": what.resource.group, "kind": what.resource.plural}
+            stored = writer.delete(what.resource, what.key)
+        if what.resource.kind == "Service":
+            send_json(self._request, 200, stored)
+            return
+        group = {"group": what.resource.group} if what.resource.group else {}
+        details = {"name": what.name} | group | {"kind": what.resource.plural}
         details["uid"] = stored["metadata"]["uid"]
         send_json(self._request, 200, _success(details))
 
     def _deletecollection(self, what: Target) -> None:
         asked = options.read(self._query, what.resource, what.namespace)
         shelf = self._server.storage.shelf(what.resource)
-        found = [key for key, thing in shelf.objects.items() if asked.selects(thing)]
-        for key in found:
-            self._server.writer.delete(what.resource, key)
-        send_json(self._request, 200, _success({"kind": what.resource.plural}))
+        body = list_objects(self._server.storage, shelf, asked)
+        if not self._is_dry():
+            for key in [key for key, thing in shelf.objects.items() if asked.selects(thing)]:
+                self._server.writer.delete(what.resource, key)
+        send_json(self._request, 200, body)
 
     def _control(self) -> None:
         self._seen.verb = "control"
@@ -294,16 +330,24 @@ class Exchange:
     def _is_dry(self) -> bool:
         return self._query.get("dryRun") == "All"
 
+    def _optional_body(self) -> Any:
+        """The body, None where there is none."""
+        content = self._request.content
+        if content is None or not content.read(1):
+            return None
+        content.seek(0)
+        return self._body()
+
     def _body(self) -> Any:
         content = self._content()
         content_type = self._request.getHeader("Content-Type") or ""
         is_yaml = "yaml" in content_type
         if content_type and not is_yaml and "json" not in content_type:
             text = f"{content_type} is not read here; use JSON or YAML (kubectl apply or create -f)"
-            raise ApiError(415, "UnsupportedMediaType", text)
+            raise ApiError(415, "UnsupportedMediaType", text, {})
         try:
             return yaml.safe_load(content) if is_yaml else msgspec.json.decode(content)
-        except (yaml.YAMLError, msgspec.DecodeError) as error:
+        except (yaml.YAMLError, msgspec.DecodeError, RecursionError) as error:
             raise bad_request(f"the object provided cannot be read: {error}") from error
 
 

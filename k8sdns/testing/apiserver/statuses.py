@@ -48,7 +48,7 @@ class ApiError(K8sDNSError):
         }
         if self.reason:
             body["reason"] = self.reason
-        if details:
+        if details or self.details is not None:
             body["details"] = details
         return body | {"code": self.code}
 
@@ -84,13 +84,13 @@ def not_found(resource: ResourceType, name: str) -> ApiError:
 
 def no_such_path() -> ApiError:
     """404: no such group, version or resource."""
-    return ApiError(404, "NotFound", "the server could not find the requested resource")
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})
 
 
 def method_not_allowed() -> ApiError:
     """405."""
     message = "the server does not allow this method on the requested resource"
-    return ApiError(405, "MethodNotAllowed", message)
+    return ApiError(405, "MethodNotAllowed", message, {})
 
 
 def already_exists(resource: ResourceType, name: str) -> ApiError:
@@ -110,6 +110,33 @@ def conflict(resource: ResourceType, name: str) -> ApiError:
     )
 
 
+def apply_conflict(lost: list[tuple[str, str]]) -> ApiError:
+    """409 of a server-side apply; `lost` are the fields that differ, each with its manager."""
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f'conflict with "{other}"', "field": field}
+        for field, other in lost
+    ]
+    fields = "\n".join(f"- {field}" for field, _ in lost)
+    count = f"{len(lost)} conflict{'s' if len(lost) > 1 else ''}"
+    managers = ", ".join(f'"{other}"' for other in sorted({other for _, other in lost}))
+    text = f"Apply failed with {count}: conflicts with {managers}:\n{fields}"
+    return ApiError(409, "Conflict", text, {"causes": causes})
+
+
+def precondition_failed(
+    resource: ResourceType, name: str, word: str, asked: str, stored: str
+) -> ApiError:
+    """409 of a DELETE that is meant for another object of the same name."""
+    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    text = (
+        f'Operation cannot be fulfilled on {kind} "{name}": the {word} in the precondition '
+        f"({asked}) does not match the {word} in record ({stored}). The object might have been "
+        "deleted and then recreated"
+    )
+    group = {"group": resource.group} if resource.group else {}
+    return ApiError(409, "Conflict", text, {"name": name} | group | {"kind": resource.kind})
+
+
 def expired(message: str, continue_token: str = "") -> ApiError:
     """410: the resourceVersion, or the continue token, is older than what is kept."""
     return ApiError(410, "Expired", message, continue_token=continue_token)
@@ -125,6 +152,15 @@ def invalid(subject: str, field: str, message: str) -> ApiError:
     text = f"{subject} is invalid: {field}: {message}"
     causes = [{"reason": "FieldValueInvalid", "message": message, "field": field}]
     return ApiError(422, "Invalid", text, {"causes": causes})
+
+
+def no_manager() -> ApiError:
+    """422 of a server-side apply that does not say who applies."""
+    why = "Required value: is required for apply patch"
+    cause = {"reason": "FieldValueRequired", "message": why, "field": "fieldManager"}
+    text = f'PatchOptions.meta.k8s.io "" is invalid: fieldManager: {why}'
+    details = {"group": "meta.k8s.io", "kind": "PatchOptions", "causes": [cause]}
+    return ApiError(422, "Invalid", text, details)
 
 
 def too_many_requests(retry_after: int = 1) -> ApiError:

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from k8sdns.testing.apiserver.options import ListOptions, check_watch
 from k8sdns.testing.apiserver.resources import Object
+from k8sdns.testing.apiserver.shapes import SHAPES, shaped
 from k8sdns.testing.apiserver.statuses import (
     ApiError,
     progress_unavailable,
@@ -113,6 +114,9 @@ class WatchStream:
                 self._changed(change)
         elif options.initial_events is None:
             self._send_all()
+            # Not asked for, yet a server that can do WatchList says it here too.
+            if options.bookmarks and self._conduct.initial_events_end and self._conduct.watch_list:
+                self.bookmark(initial_events_end=True)
 
     def _send_all(self) -> None:
         # Not sorted by version: clients must not take the order for one.
@@ -168,10 +172,9 @@ class WatchStream:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
         resource = self.shelf.resource
         empty: Object = {"kind": resource.kind, "apiVersion": resource.api_version}
-        empty |= {"metadata": metadata, "spec": {}}
-        if resource.kind == "Service":
-            empty["status"] = {"loadBalancer": {}}
-        self.event("BOOKMARK", empty)
+        empty |= {"metadata": metadata}
+        known = (resource.group, resource.kind) in SHAPES
+        self.event("BOOKMARK", shaped(empty, resource) if known else empty | {"spec": {}})
 
     def fail(self, error: ApiError) -> None:
         """Send an ERROR event and end."""

@@ -7,6 +7,7 @@ Refuses to know: HTTP, credentials.
 from __future__ import annotations
 
 import itertools
+from copy import deepcopy
 from typing import Any, cast
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -14,14 +15,21 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from k8sdns.testing.apiserver import patches
 from k8sdns.testing.apiserver.admission import admit, timestamp
 from k8sdns.testing.apiserver.resources import Catalogue, Object, ResourceType
+from k8sdns.testing.apiserver.shapes import shaped
 from k8sdns.testing.apiserver.statuses import (
     ApiError,
     already_exists,
+    apply_conflict,
     bad_request,
     conflict,
     not_found,
+    precondition_failed,
 )
 from k8sdns.testing.apiserver.storage import Key, Storage
+from k8sdns.testing.apiserver.validation import check
+
+MADE_BY_PUT = ("Service", "Endpoints")
+"""Kinds of which a PUT makes an object that is not there."""
 
 TERMINATION = 0.5
 """Seconds from the DELETE of a namespace until it is gone."""
@@ -46,11 +54,24 @@ class Writer:
             raise not_found(resource, key[1])
         return thing
 
-    def put(self, resource: ResourceType, thing: Object, *, dry_run: bool = False) -> Object:
-        """Store `thing` whatever was there; an equal object changes nothing, as on a server."""
+    def has(self, resource: ResourceType, key: Key) -> bool:
+        """True when there is such an object."""
+        return key in self._storage.shelf(resource).objects
+
+    def put(
+        self, resource: ResourceType, thing: Object, *, dry_run: bool = False, checked: bool = True
+    ) -> Object:
+        """Store `thing` whatever was there; an equal object changes nothing, as on a server.
+
+        Raises 400 or 422 for an object that a server would not take; one that is not `checked` is
+        stored as it is, for the sake of tests with what older or broken servers let in.
+        """
         shelf = self._storage.shelf(resource)
         before = self._known(resource, thing)
-        ready = admit(thing, resource, before, self._now(), self._cluster_ips)
+        thing = self._shaped(resource, thing, checked=checked)
+        ready = admit(thing, resource, before, self._now(), self._cluster_ips, self._node_ports)
+        if checked:
+            check(ready, resource, before)
         if before is not None and _content(before) == _content(ready):
             return before
         if dry_run:
@@ -59,6 +80,14 @@ class Writer:
         if resource.kind == "CustomResourceDefinition":
             self._catalogue.learn(stored)
         return stored
+
+    def _shaped(self, resource: ResourceType, thing: Object, *, checked: bool) -> Object:
+        try:
+            return shaped(thing, resource)
+        except ApiError:
+            if checked:
+                raise
+            return thing
 
     def create(
         self, resource: ResourceType, namespace: str, thing: Object, *, dry_run: bool = False
@@ -73,9 +102,18 @@ class Writer:
     def update(
         self, resource: ResourceType, key: Key, thing: Object, *, dry_run: bool = False
     ) -> Object:
-        """PUT: 404 if it is not there, 409 if the resourceVersion is not the stored one."""
-        before = self.get(resource, key)
+        """PUT: 404 if it is not there, 409 if the resourceVersion is not the stored one.
+
+        400 for another name than the path's. Some kinds are made by it: `MADE_BY_PUT`.
+        """
         thing = self._placed(resource, key[0], thing)
+        name = thing["metadata"].setdefault("name", key[1])
+        if name != key[1]:
+            text = f"the name of the object ({name}) does not match the name on the URL ({key[1]})"
+            raise bad_request(text)
+        if resource.kind in MADE_BY_PUT and not self.has(resource, key):
+            return self.create(resource, key[0], thing, dry_run=dry_run)
+        before = self.get(resource, key)
         version = thing["metadata"].get("resourceVersion")
         if version and version != before["metadata"]["resourceVersion"]:
             raise conflict(resource, key[1])
@@ -94,17 +132,39 @@ class Writer:
             after = patches.strategic(before, patch, resource.kind)
         else:
             text = f"the body of the request was in an unknown format - {content_type}"
-            raise ApiError(415, "UnsupportedMediaType", text)
+            raise ApiError(415, "UnsupportedMediaType", text, {})
         return self.update(resource, key, after, dry_run=dry_run)
 
     def apply(
-        self, resource: ResourceType, key: Key, manager: str, config: Object, *, dry_run: bool
+        self,
+        resource: ResourceType,
+        key: Key,
+        manager: str,
+        config: Object,
+        *,
+        dry_run: bool,
+        force: bool = False,
     ) -> tuple[Object, bool]:
-        """Server-side apply; returns the object and whether it is new."""
+        """Server-side apply; returns the object and whether it is new.
+
+        409 where another manager applied another value, unless `force`, which takes it over.
+        """
         config = self._placed(resource, key[0], config)
         live = self._storage.shelf(resource).objects.get(key)
         if live is None:
             self._require_namespace(resource, key[0])
+        others = {
+            owner[2]: deepcopy(theirs)
+            for owner, theirs in self._applied.items()
+            if owner[:2] == (resource, key) and owner[2] != manager
+        }
+        lost = [
+            (field, other)
+            for other, theirs in sorted(others.items())
+            for field in patches.contested(theirs, config, resource.kind)
+        ]
+        if lost and not force:
+            raise apply_conflict(lost)
         last = self._applied.get((resource, key, manager), {})
         after = patches.applied(live, last, config, resource.kind)
         after["metadata"] = after["metadata"] | {
@@ -113,6 +173,8 @@ class Writer:
         stored = self.put(resource, after, dry_run=dry_run)
         if not dry_run:
             self._applied[resource, key, manager] = config
+            for other, theirs in others.items():
+                self._applied[resource, key, other] = theirs
         return stored, live is None
 
     def _managers(
@@ -159,6 +221,16 @@ class Writer:
         for later in self._terminating.values():
             later.cancel()
         self._terminating.clear()
+
+    def check_preconditions(self, resource: ResourceType, key: Key, asked: Any) -> None:
+        """Raise 409 if the DeleteOptions `asked` name another uid or resourceVersion."""
+        wanted = asked.get("preconditions") if isinstance(asked, dict) else None
+        if not isinstance(wanted, dict):
+            return
+        metadata = self.get(resource, key)["metadata"]
+        for name, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+            if wanted.get(name) not in (None, metadata[name]):
+                raise precondition_failed(resource, key[1], word, wanted[name], metadata[name])
 
     def delete(self, resource: ResourceType, key: Key) -> Object:
         """Take one object away, and only this one; 404 if it is not there."""
@@ -207,6 +279,11 @@ class Writer:
         things = self._storage.shelf(self._catalogue.named("services")).objects.values()
         specs = (thing.get("spec") or {} for thing in things)
         return frozenset(ip for spec in specs for ip in spec.get("clusterIPs") or [])
+
+    def _node_ports(self) -> frozenset[int]:
+        things = self._storage.shelf(self._catalogue.named("services")).objects.values()
+        ports = (port for thing in things for port in (thing.get("spec") or {}).get("ports") or [])
+        return frozenset(port.get("nodePort", 0) for port in ports if isinstance(port, dict))
 
 
 def _content(thing: Object) -> Object:
