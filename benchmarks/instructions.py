@@ -42,6 +42,7 @@ FAKES = str(Path(OURS, "testing")) + os.sep
 
 # What an upstream says behind the question: an address for it, and OPT.
 SAID = b"\xc0\x0c\0\1\0\1\0\0\1\x2c\0\4\xc0\0\2\1\0\0\x29\4\xd0\0\0\0\0\0\0"
+TIMES = 5
 SETTLED = 300  # queries, after which no more sockets towards the upstream are opened
 
 COREFILE = """
@@ -185,7 +186,8 @@ def counts() -> dict[str, int]:
         for name, call in hot(served.servers[0], served.network).items():
             call()
             call()
-            found[name] = counted(call)
+            # A query that the machine held up takes another branch, of the metrics' buckets.
+            found[name] = min(counted(call) for _ in range(TIMES))
         return found
 
 

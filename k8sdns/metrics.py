@@ -174,6 +174,12 @@ UDP_SOCKET_DROPS = Metric(
     "Datagrams that the kernel dropped because a socket's receive buffer was full.",
     ("address",),
 )
+SHED_QUERIES = Metric(
+    "k8sdns_shed_queries_total",
+    "counter",
+    "Outside names answered SERVFAIL because too many of them waited for the process.",
+    ("server",),
+)
 EVENT_LOOP_GAP = Metric(
     "k8sdns_event_loop_gap_seconds",
     "histogram",

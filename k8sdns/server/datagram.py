@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from k8sdns.server import sockets
+from k8sdns.server.late import Late, Latecomers
 from k8sdns.waiting import Pending
 
 try:
@@ -43,7 +44,7 @@ _CONTROL_OCTETS = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(12)
 
 Reply: TypeAlias = "bytes | None"
 Respond: TypeAlias = Callable[
-    [bytes, tuple[Any, ...], tuple[Any, ...]], "Reply | Pending | Deferred[Reply]"
+    [bytes, tuple[Any, ...], tuple[Any, ...]], "Reply | Late | Pending | Deferred[Reply]"
 ]
 
 
@@ -59,6 +60,8 @@ class DatagramPort:
         self._reactor = reactor
         self._name = name
         self._local = sock.getsockname()
+        self._late = Latecomers(self._begin, reactor)
+        self._way_back: Any = self
         self.lost_replies = 0
 
     def start(self) -> None:
@@ -72,6 +75,7 @@ class DatagramPort:
     def close(self) -> None:
         """Stop, and close the socket."""
         self.stop()
+        self._late.clear()
         self._socket.close()
 
     def respond_with(self, respond: Respond) -> None:
@@ -86,6 +90,7 @@ class DatagramPort:
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002 - Twisted's signature
         """The reactor is stopping, or the socket broke."""
+        self._late.clear()
         self._socket.close()
 
     def doRead(self) -> None:
@@ -93,6 +98,7 @@ class DatagramPort:
         end = monotonic() + SHARE
         while self._drain() and monotonic() < end:
             pass
+        self._late.answer()
 
     def _drain(self) -> bool:
         """Answer a batch; tell whether more may wait."""
@@ -119,12 +125,34 @@ class DatagramPort:
                 self._wait(reply, address)
         return True
 
-    def _wait(self, reply: Pending | Deferred[Reply], address: tuple[Any, ...]) -> None:
+    def _wait(self, reply: Late | Pending | Deferred[Reply], address: tuple[Any, ...]) -> None:
         """Send a reply when it is there."""
-        if isinstance(reply, Pending):
-            reply.way_back = self
+        if isinstance(reply, Late):
+            self._put_off(reply)
+        elif isinstance(reply, Pending):
+            reply.way_back = self._way_back
         else:
             reply.addBoth(self._answered, address)
+
+    def _put_off(self, late: Late) -> None:
+        """Answer a query once what else waits in the socket was."""
+        if self._late.has_room():
+            self._late.add(late)
+        else:
+            self._settle(late.shed(), late)
+
+    def _begin(self, late: Late) -> None:
+        try:
+            self._settle(late.begin(), late)
+        except Exception:  # noqa: BLE001 - those behind it are to be answered
+            self._broke()
+
+    def _settle(self, reply: Any, late: Late) -> None:
+        """Send the reply to a late query, or see to it that it will be."""
+        if isinstance(reply, bytes):
+            self._answered(reply, late.address)
+        elif reply is not None:
+            self._wait(reply, late.address)
 
     def send_reply(self, reply: Reply, pending: Pending) -> None:
         """Send the reply to a question that waited."""
@@ -175,13 +203,25 @@ class SourceKeepingPort(DatagramPort):
             except Exception:  # noqa: BLE001 - the reactor would close the socket for good
                 self._broke()
                 continue
-            if isinstance(reply, Pending):
-                reply.way_back, reply.control = self, control
-            elif isinstance(reply, Deferred):
-                reply.addBoth(self._send, address, control)
+            if isinstance(reply, Late):
+                reply.control = control
+                self._put_off(reply)
             else:
-                self._send(reply, address, control)
+                self._send_or_wait(reply, address, control)
         return True
+
+    def _settle(self, reply: Any, late: Late) -> None:
+        self._send_or_wait(reply, late.address, late.control)
+
+    def _send_or_wait(
+        self, reply: Any, address: tuple[Any, ...], control: list[tuple[int, int, bytes]]
+    ) -> None:
+        if isinstance(reply, Pending):
+            reply.way_back, reply.control = self, control
+        elif isinstance(reply, Deferred):
+            reply.addBoth(self._send, address, control)
+        else:
+            self._send(reply, address, control)
 
     def send_reply(self, reply: Reply, pending: Pending) -> None:
         """Send the reply to a question that waited."""
@@ -208,7 +248,7 @@ class CompiledPort(DatagramPort):
         self, sock: socket.socket, respond: Respond, reactor: IReactorFDSet, name: str = ""
     ) -> None:
         super().__init__(sock, respond, reactor, name)
-        self._datagrams = Datagrams(sock.fileno(), BATCH, MAX_QUERY_OCTETS)
+        self._datagrams = self._way_back = Datagrams(sock.fileno(), BATCH, MAX_QUERY_OCTETS)
 
     def close(self) -> None:
         """Stop, and close the socket."""
@@ -231,13 +271,6 @@ class CompiledPort(DatagramPort):
         except Exception:  # noqa: BLE001 - the reactor would close the socket for good
             self._broke()
             return True
-
-    def _wait(self, reply: Pending | Deferred[Reply], address: tuple[Any, ...]) -> None:
-        """Send a reply when it is there."""
-        if isinstance(reply, Pending):
-            reply.way_back = self._datagrams
-        else:
-            reply.addBoth(self._answered, address)
 
 
 def port_for(

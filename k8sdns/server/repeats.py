@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from k8sdns.answers import Answer, Question, Rendered
 from k8sdns.server.denials import Denials
+from k8sdns.server.late import Late
 from k8sdns.server.repeated import MAX_QUERY_OCTETS, Counted, is_plain, is_truncated
 from k8sdns.wire.reader import HEADER_OCTETS
 from k8sdns.wire.writer import reply as write
@@ -79,6 +80,8 @@ class Repeater:
         self._is_stream = is_stream
         # Streams wait with Deferreds, which few of their queries need.
         self._respond: Any = server.respond if is_stream else server.begin
+        # What is in these zones is answered at once, everything else when the socket was read.
+        self._live_zones: tuple[bytes, ...] = () if is_stream else server.live_zones
         self._replies: dict[bytes, Repeated] = {}
         self._seen_once: dict[bytes, Answer] = {}
         self._denials = Denials()
@@ -99,12 +102,35 @@ class Repeater:
             return message[:2] + found.turned(ring)
         denial = self._denial_of(message)
         if denial is None:
+            if self._live_zones and not self._is_live(message):
+                return Late(self, message, address, local_address)
             return self._respond(message, address, local_address, self.learn, self._is_stream)
         denial.count += 1
         octets = denial.head + message[12 : denial.end] + denial.rest
         if self._is_sighted(query, denial.answer):
             self._keep(query, Repeated(denial.question, denial.answer, denial.block, octets, None))
         return message[:2] + octets
+
+    def _is_live(self, message: bytes) -> bool:
+        """Tell whether a message seems to ask for what is answered without others' help.
+
+        A label that holds the octets of a zone is answered early, which is all that it gains.
+        """
+        lowered = message.lower()
+        for zone in self._live_zones:  # noqa: SIM110 - a generator costs as much as the search
+            if zone in lowered:
+                return True
+        return False
+
+    def ask(self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]) -> Any:
+        """Do what `respond` does where nothing can be given again."""
+        return self._respond(message, address, local_address, self.learn, self._is_stream)
+
+    def shed(
+        self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
+    ) -> Reply:
+        """Return the reply to a message for which there is no time."""
+        return self._server.shed(message, address, local_address)
 
     def learn(self, question: Question, answer: Answer, block: ServerBlock, reply: bytes) -> None:
         """Take note of a reply whose Answer is current: the second of a kind is kept."""

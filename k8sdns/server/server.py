@@ -8,7 +8,7 @@ octets travel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
 from typing import Any, Final, TypeAlias
 
@@ -21,11 +21,13 @@ from zope.interface import implementer
 
 from k8sdns import answers, records
 from k8sdns.answers import SILENT, Answer, Question
+from k8sdns.authorities.livezone import holds_addresses
 from k8sdns.authorities.transfer import TRANSFER_TYPES, TransferAnswer
 from k8sdns.errors import ServerFailure
-from k8sdns.interfaces import ILookup
-from k8sdns.metrics import PANICS, Metrics
+from k8sdns.interfaces import ILookup, IRemoteAuthority, ITransferable
+from k8sdns.metrics import PANICS, SHED_QUERIES, Metrics
 from k8sdns.server.block import ServerBlock
+from k8sdns.server.chain import Chain
 from k8sdns.server.deadlines import Deadlines
 from k8sdns.server.repeats import Repeater
 from k8sdns.server.router import Route, Router
@@ -44,6 +46,7 @@ StreamReply: TypeAlias = "bytes | Iterator[bytes] | None"
 Learn: TypeAlias = Callable[[Question, Answer, ServerBlock, bytes], None]
 Saw: TypeAlias = Callable[[Question, Answer, float, int], None]
 
+_SHED: Final = ServerFailure("more outside names wait than can be asked for")
 _TOO_DEEP: Final = ServerFailure("names lead to one another too deeply")
 
 
@@ -81,6 +84,8 @@ class Server(DNSServerFactory):
         self.deadlines = Deadlines(clock)
         self.streams = streams if streams is not None else Streams(clock)
         self.queries = 0
+        self.live_zones = live_zones(chains)
+        self._shed = metrics.counter(SHED_QUERIES)
         self._streamed = Repeater(self, is_stream=True)
         self._repeaters = [self._streamed]
         self._panics = metrics.counter(PANICS)
@@ -312,6 +317,23 @@ class Server(DNSServerFactory):
             self._observed(self.dropped, question, answer, started, len(message))
         return message
 
+    def shed(
+        self, message: bytes, address: tuple[Any, ...], local_address: tuple[Any, ...]
+    ) -> Reply:
+        """Return SERVFAIL for a query that there is no time to answer, None to drop it."""
+        started = perf_counter()
+        self.queries += 1
+        question = read(message)
+        if not isinstance(question, Question):
+            return question
+        question.address, question.local_address = address, local_address
+        question.server = self
+        self._shed.add(self.name)
+        reply = bare_reply(question, records.SERVFAIL, self.payload_size)
+        if self.dropped:
+            self._observed(self.dropped, question, answers.failed(_SHED), started, len(reply))
+        return reply
+
     def lookup(self, question: Question, qname: bytes, qtype: int) -> Answer | Deferred[Answer]:
         """Answer (qname, qtype) from the top of this listener's routing, for the same client."""
         if question.depth >= MAX_DEPTH:
@@ -332,3 +354,17 @@ class _Awaited:
 
     def send_reply(self, reply: Reply, _pending: Pending) -> None:
         self.reply.callback(reply)
+
+
+def live_zones(chains: Iterable[Chain]) -> tuple[bytes, ...]:
+    """Return the zones that are answered from what is known here, where others are asked too.
+
+    The trees of addresses are not in it: what is missing there is often left to others.
+    """
+    authorities = [authority for chain in chains for authority in chain.authorities]
+    if not any(IRemoteAuthority.providedBy(getattr(each, "remote", each)) for each in authorities):
+        return ()
+    zones = (
+        zone for each in authorities if ITransferable.providedBy(each) for zone in each.zones()
+    )
+    return tuple(dict.fromkeys(zone for zone in zones if not holds_addresses(zone)))
