@@ -229,6 +229,8 @@ def test_killing_the_api_server_in_any_phase_loses_nothing(tmp_path, phase, mode
             world.order_stalls(0 if phase == BEFORE else 30_000, times=3)  # resources
         stack.enter_context(world.server())
         world.eventually("web.shop.svc.cluster.local.", lambda reply: reply.answer or not is_synced)
+        if is_synced:  # the last of the kinds, too, was listed
+            world.eventually("nobody.shop.svc.cluster.local.", lambda reply: not errors_of(reply))
         if phase == DURING_RELIST:
             world.order_stalls(30_000)
             world.order("compact")
