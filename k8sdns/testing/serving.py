@@ -26,6 +26,7 @@ from k8sdns.corefile.directive import Directive
 from k8sdns.corefile.source import CorefileText
 from k8sdns.metrics import Metrics
 from k8sdns.plan import Plan
+from k8sdns.server.late import Late
 from k8sdns.server.server import Server
 from k8sdns.testing.building import started
 from k8sdns.testing.network import FakeNetwork, FakeReactor
@@ -119,7 +120,9 @@ class Served:
         respond: Any = self._datagrams[listener].respond
         if tcp:
             respond = self.servers[listener].respond_to_stream
-        exchange = Exchange(query, respond(query.to_wire(), (client, 4321), OWN_ADDRESS))
+        reply = respond(query.to_wire(), (client, 4321), OWN_ADDRESS)
+        # Nothing else is in a socket that this query could wait for.
+        exchange = Exchange(query, reply.begin() if isinstance(reply, Late) else reply)
         let_answer(self.network, self._upstreams)
         return exchange
 
