@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from k8sdns.server.repeats import Repeater
 
-MAX_LATE: Final = 1024  # of a socket: what is answered in some 50 ms
+MAX_LATE: Final = 8192  # of a socket: what is answered in half a second
 SHARE: Final = 0.003  # seconds a turn of the reactor
 
 
