@@ -88,9 +88,12 @@ class World:
         return dns.query.udp(query, "127.0.0.1", timeout=1, port=self.port, ignore_unexpected=True)
 
     def eventually(self, name, wanted):
-        """Return the first reply about `name` that is `wanted`; a start takes a while."""
+        """Return the first reply about `name` that is `wanted`; a start takes a while.
+
+        After an outage the pauses between attempts, and a 410 among them, add up to 20 s.
+        """
         reply = None
-        for _ in range(150):
+        for _ in range(600):
             with contextlib.suppress(dns.exception.Timeout, OSError):
                 reply = self.ask(name)
                 if wanted(reply):
