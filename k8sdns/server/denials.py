@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from k8sdns.server.block import ServerBlock
 
 MAX_CUTS: Final = 2_048
+MAX_LENGTHS: Final = 32_768  # of names, of all cuts together
 MAX_LABELS: Final = 10  # of a name, in front of its encloser
 TOLD_A_STEP: Final = 16  # cuts, of some dozen denials each
 
@@ -69,11 +70,12 @@ class Cut:
 class Denials:
     """The cuts that one socket, or all streams, have met; `find` is asked for every query."""
 
-    __slots__ = ("_by_end", "_cuts", "_told")
+    __slots__ = ("_by_end", "_cuts", "_lengths", "_told")
 
     def __init__(self) -> None:
         self._by_end: dict[bytes, dict[bytes, Cut]] = {}  # by the query's end, then its header
         self._cuts: deque[tuple[bytes, bytes]] = deque()
+        self._lengths = 0  # how many sightings, and no more denials, there are
         self._told = 0
 
     def find(self, message: bytes) -> Denial | None:
@@ -110,6 +112,8 @@ class Denials:
         if not block.repeats_below(question, answer, question.qname[encloser.at :]):
             return False
         at = HEADER_OCTETS + encloser.at
+        while self._lengths >= MAX_LENGTHS:
+            self._drop_oldest()
         cut = self._cut(message[at:], message[2:HEADER_OCTETS])
         cut.children, cut.lacking = encloser.children, encloser.lacking
         kept = cut.nxdomain if answer.rcode == records.NXDOMAIN else cut.nodata
@@ -117,6 +121,7 @@ class Denials:
         if old is None or not old.count:
             sighting = (at, answer.rcode)
             if cut.sighted.get(sighting) is not answer:
+                self._lengths += sighting not in cut.sighted
                 cut.sighted[sighting] = answer
                 return True
         if old is not None:
@@ -136,11 +141,15 @@ class Denials:
         return cut
 
     def _make_room(self) -> None:
-        if len(self._cuts) < MAX_CUTS:
-            return
+        if len(self._cuts) >= MAX_CUTS:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
         end, header = self._cuts.popleft()
         cuts = self._by_end[end]
-        for denial in cuts.pop(header).denials():
+        cut = cuts.pop(header)
+        self._lengths -= len(cut.sighted)
+        for denial in cut.denials():
             self._forget(denial)
         if not cuts:
             del self._by_end[end]

@@ -20,7 +20,7 @@ from k8sdns.cluster.store import Store
 from k8sdns.interfaces import IAuthority, IRepeatObserver
 from k8sdns.metrics import PANICS, Metrics
 from k8sdns.server.block import ServerBlock
-from k8sdns.server.denials import MAX_CUTS
+from k8sdns.server.denials import MAX_CUTS, MAX_LENGTHS
 from k8sdns.server.repeats import Repeater
 from k8sdns.server.router import Route, Router
 from k8sdns.server.server import Server
@@ -299,6 +299,19 @@ def test_a_flood_of_types_and_headers_costs_a_bounded_memory() -> None:
     before = authority.asked
     ask(repeater, query("two.x.svc.cluster.local", 300 + MAX_CUTS + 49))
     assert authority.asked == before
+
+
+def test_names_of_many_lengths_cost_a_bounded_memory() -> None:
+    _, repeater = a_cluster()
+    for qtype in range(300, 300 + MAX_LENGTHS // 60 + 20):
+        for length in range(3, 63):
+            message = query(f"{'a' * length}.x.svc.cluster.local", qtype)
+            for _ in range(2):
+                repeater.respond(message, CLIENT, LOCAL)
+    cuts = repeater._denials._all_cuts()
+    kept = sum(len(list(cut.denials())) for cut in cuts)
+    assert kept <= sum(len(cut.sighted) for cut in cuts) <= MAX_LENGTHS
+    assert kept > MAX_LENGTHS // 2
 
 
 SERVICES, NAMESPACES = ["a", "b", "svc"], ["x", "y"]
