@@ -42,7 +42,7 @@ FAKES = str(Path(OURS, "testing")) + os.sep
 
 # What an upstream says behind the question: an address for it, and OPT.
 SAID = b"\xc0\x0c\0\1\0\1\0\0\1\x2c\0\4\xc0\0\2\1\0\0\x29\4\xd0\0\0\0\0\0\0"
-TIMES = 5
+TIMES = 25
 SETTLED = 300  # queries, after which no more sockets towards the upstream are opened
 
 COREFILE = """
