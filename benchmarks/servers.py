@@ -150,8 +150,18 @@ server:
     so-rcvbuf: 4m
     access-control: 127.0.0.0/8 allow
     {data}
-remote-control:
+{forwarding}remote-control:
     control-enable: no
+"""
+
+
+# Its cheapest way: it does not validate, as nobody else here does.
+UNBOUND_FORWARDING = """\
+    module-config: "iterator"
+    do-not-query-localhost: no
+forward-zone:
+    name: "."
+    forward-addr: 127.0.0.1@{upstream}
 """
 
 
@@ -161,12 +171,8 @@ def unbound_data(has_listed: bool) -> Iterator[str]:
     All names below `names.OUTSIDE` are one record, which Unbound gives to any of them
     (``redirect``). Those below `names.LISTED` are a record each where `has_listed` is set.
     """
-    soa = (
-        f"{names.ZONE}. 5 IN SOA ns.dns.{names.ZONE}. hostmaster.{names.ZONE}. 1 7200 1800 86400 5"
-    )
     yield 'local-zone: "." static'
-    yield f'local-zone: "{names.ZONE}." static'
-    yield f'local-data: "{soa}"'
+    yield from cluster_data()
     yield f'local-zone: "{names.OUTSIDE}." redirect'
     yield f'local-data: "{names.OUTSIDE}. 300 IN A {names.OUTSIDE_ADDRESS}"'
     kind = "static" if has_listed else "redirect"
@@ -176,6 +182,15 @@ def unbound_data(has_listed: bool) -> Iterator[str]:
         for number in range(names.LISTED_NAMES * names.LISTED_ROUNDS):
             name = names.listed_name(number)
             yield f'local-data: "{name}. 300 IN A {names.OUTSIDE_ADDRESS}"'
+
+
+def cluster_data() -> Iterator[str]:
+    """Yield the cluster's records as Unbound's local-data."""
+    soa = (
+        f"{names.ZONE}. 5 IN SOA ns.dns.{names.ZONE}. hostmaster.{names.ZONE}. 1 7200 1800 86400 5"
+    )
+    yield f'local-zone: "{names.ZONE}." static'
+    yield f'local-data: "{soa}"'
     for name, found in names.addresses():
         for address in found:
             yield f'local-data: "{name}. 5 IN A {address}"'
@@ -183,18 +198,37 @@ def unbound_data(has_listed: bool) -> Iterator[str]:
         yield f'local-data: "{name}. 5 IN SRV 0 100 80 {name.split(".", 2)[2]}."'
 
 
-@contextlib.contextmanager
 def unbound(
     around: Surroundings,
     name: str = "unbound",
     port: int | None = None,
     cpus: set[int] = processes.MEASURED,
-) -> Iterator[Server]:
+) -> contextlib.AbstractContextManager[Server]:
     """Unbound with one thread, every name as local-data: nobody is asked."""
-    folder = around.folder / name
+    data = unbound_data(around.has_listed and name != UPSTREAM)
+    return _unbound(around, name, data, port=port, cpus=cpus)
+
+
+def unbound_forwarding(around: Surroundings) -> contextlib.AbstractContextManager[Server]:
+    """Unbound with one thread and the cluster's names; outside ones it asks the upstream for."""
+    forwarding = UNBOUND_FORWARDING.format(upstream=around.upstream_port)
+    return _unbound(around, "unbound forwarding", cluster_data(), forwarding)
+
+
+@contextlib.contextmanager
+def _unbound(
+    around: Surroundings,
+    name: str,
+    records: Iterator[str],
+    forwarding: str = "",
+    *,
+    port: int | None = None,
+    cpus: set[int] = processes.MEASURED,
+) -> Iterator[Server]:
+    folder = around.folder / name.replace(" ", "-")
     folder.mkdir()
     port, tls = port or processes.free_port(), processes.free_port()
-    data = "\n    ".join(unbound_data(around.has_listed and name != UPSTREAM))
+    data = "\n    ".join(records)
     (folder / "unbound.conf").write_text(
         UNBOUND.format(
             port=port,
@@ -203,12 +237,21 @@ def unbound(
             certificate=around.certificate,
             folder=folder,
             data=data,
+            forwarding=forwarding,
         )
     )
     program = processes.find("unbound") or "unbound"
     with processes.running([program, "-d", "-c", "unbound.conf"], folder, cpus) as process:
         processes.wait_for(process, folder, port, READY)
-        yield Server(name, "127.0.0.1", port, process.pid, tls, has_cluster=False)
+        yield Server(
+            name,
+            "127.0.0.1",
+            port,
+            process.pid,
+            tls,
+            has_cluster=False,
+            asks_upstream=bool(forwarding),
+        )
 
 
 @contextlib.contextmanager
@@ -315,6 +358,7 @@ KNOWN: dict[str, Callable[[Surroundings], contextlib.AbstractContextManager[Serv
     "bare": bare,
     "relay": relay,
     "unbound": unbound,
+    "forwarding": unbound_forwarding,
     "dnsmasq": dnsmasq,
     "k8sdns": k8sdns,
     "minimal": k8sdns_minimal,
