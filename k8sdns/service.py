@@ -26,7 +26,7 @@ from twisted.internet.defer import CancelledError, Deferred, FirstError, maybeDe
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger
 
-from k8sdns import logs
+from k8sdns import logs, turns
 from k8sdns.collecting import Collector
 from k8sdns.drain import GRACE, Drain
 from k8sdns.errors import ConfigurationError
@@ -286,6 +286,7 @@ def global_reactor() -> Any:
 
 def _own_process(reactor: Any) -> None:
     use_monotonic_clock(reactor)
+    turns.shorten(reactor)
     sys.excepthook = short_excepthook
     # twistd ends by the signal that it was sent, and no exit function is called then.
     reactor.addSystemEventTrigger("after", "shutdown", logs.flush)
