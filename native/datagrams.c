@@ -1,4 +1,4 @@
-/* UDP without Python's socket objects: receive, have it answered, send, up to a batch a wake-up.
+/* UDP without Python's socket objects: receive, have it answered, send.
  *
  * The same as `DatagramPort.doRead` in k8sdns/server/datagram.py, and held to it by the same
  * tests. What it spares: a buffer and a tuple of text a datagram, and reading that text again to
@@ -32,7 +32,6 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     int fd; /* -1 once closed */
-    int batch;
     Py_ssize_t lost; /* replies that could not be sent */
     Py_ssize_t octets;
     char *buffer;
@@ -42,13 +41,13 @@ typedef struct {
 static int
 datagrams_init(Datagrams *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"fd", "batch", "octets", NULL};
-    int fd, batch;
+    static char *names[] = {"fd", "octets", NULL};
+    int fd;
     Py_ssize_t octets;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iin", names, &fd, &batch, &octets))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "in", names, &fd, &octets))
         return -1;
-    if (fd < 0 || batch < 1 || octets < 1) {
-        PyErr_SetString(PyExc_ValueError, "fd, batch and octets must be positive");
+    if (fd < 0 || octets < 1) {
+        PyErr_SetString(PyExc_ValueError, "fd and octets must be positive");
         return -1;
     }
     char *buffer = PyMem_Malloc((size_t)octets);
@@ -58,7 +57,6 @@ datagrams_init(Datagrams *self, PyObject *args, PyObject *kwargs)
     }
     PyMem_Free(self->buffer);
     self->fd = fd;
-    self->batch = batch;
     self->octets = octets;
     self->buffer = buffer;
     return 0;
@@ -149,8 +147,8 @@ answer(Datagrams *self, PyObject *respond, PyObject *local, PyObject *later, Py_
 }
 
 PyDoc_STRVAR(drain_doc,
-"drain($self, respond, local, later, /)\n--\n\n"
-"Answer what has arrived, at most `batch` datagrams; tell whether more may wait.\n\n"
+"drain($self, respond, local, later, most, /)\n--\n\n"
+"Answer what has arrived, at most `most` datagrams; return how many there were.\n\n"
 "`respond(message, sender, local)` returns octets, None for silence, or something to wait for,\n"
 "which `later(something, sender)` is given. What they raise is raised here, behind the datagram\n"
 "in question: call again for the rest.");
@@ -158,11 +156,14 @@ PyDoc_STRVAR(drain_doc,
 static PyObject *
 datagrams_drain(Datagrams *self, PyObject *const *args, Py_ssize_t count)
 {
-    if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "drain takes respond, local and later");
+    if (count != 4) {
+        PyErr_SetString(PyExc_TypeError, "drain takes respond, local, later and most");
         return NULL;
     }
-    for (int i = 0; i < self->batch; i++) {
+    long most = PyLong_AsLong(args[3]);
+    if (most == -1 && PyErr_Occurred())
+        return NULL;
+    for (long taken = 0; taken < most; taken++) {
         Address from;
         socklen_t size = sizeof from;
         memset(&from, 0, sizeof from);
@@ -171,7 +172,7 @@ datagrams_drain(Datagrams *self, PyObject *const *args, Py_ssize_t count)
                                   &from.any, &size);
         if (octets < 0) {
             if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EBADF)
-                Py_RETURN_FALSE;
+                return PyLong_FromLong(taken);
             continue; /* an ICMP error of an earlier reply; it consumed nothing */
         }
         if (size > sizeof from || (from.any.sa_family != AF_INET && from.any.sa_family != AF_INET6))
@@ -179,7 +180,7 @@ datagrams_drain(Datagrams *self, PyObject *const *args, Py_ssize_t count)
         if (answer(self, args[0], args[1], args[2], octets, &from, size) < 0)
             return NULL;
     }
-    Py_RETURN_TRUE;
+    return PyLong_FromLong(most);
 }
 
 /* Read the address that `new_tuple` made a tuple of; 0 if it is none. */
@@ -267,7 +268,7 @@ static PyMethodDef datagrams_methods[] = {
 static PyTypeObject datagrams_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "k8sdns.server._datagrams.Datagrams",
-    .tp_doc = "Datagrams(fd, batch, octets)\n--\n\nThe datagrams of one non-blocking socket.",
+    .tp_doc = "Datagrams(fd, octets)\n--\n\nThe datagrams of one non-blocking socket.",
     .tp_basicsize = sizeof(Datagrams),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,

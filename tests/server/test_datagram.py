@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from k8sdns.answers import Question
 from k8sdns.server import datagram
 from k8sdns.server.datagram import (
+    ALONE,
     BATCH,
     HAS_COMPILED,
     SHARE,
@@ -135,3 +136,34 @@ def test_a_reply_that_comes_when_the_port_is_closed_is_nobodys(kind: Any) -> Non
         port.doRead()
         port.connectionLost(Failure(ConnectionDone()))
         pending.way_back.send_reply(b"reply", pending)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_queries_come_one_by_one_nobody_looks_for_a_second(kind: Any) -> None:
+    """Each wake-up then takes one; every so often it is seen whether they still come so."""
+    answered: list[bytes] = []
+
+    def respond(message: bytes, _address: Any, _local: Any) -> None:
+        answered.append(message)
+
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        sock.bind(("127.0.0.1", 0))
+        sock.setblocking(False)
+        client.connect(sock.getsockname())
+        port = kind(sock, respond, Reactor())
+
+        def taken(sent: int) -> int:
+            before = len(answered)
+            for _ in range(sent):
+                client.send(b"query")
+            port.doRead()
+            return len(answered) - before
+
+        assert taken(2) == 2
+        assert taken(1) == 1
+        assert [taken(2) for _ in range(ALONE)] == [1] * ALONE
+        assert taken(0) == ALONE
+        assert taken(5) == 5
