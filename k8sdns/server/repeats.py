@@ -118,7 +118,7 @@ class Repeater:
         """
         lowered = message.lower()
         for zone in self._live_zones:  # noqa: SIM110 - a generator costs as much as the search
-            if zone in lowered:
+            if lowered.find(zone) >= 0:  # `in` tries an integer first: an exception, dropped
                 return True
         return False
 
