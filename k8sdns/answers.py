@@ -176,10 +176,11 @@ class ZoneDenial(Answer):
     """NODATA or NXDOMAIN of one zone, good for every name in it: one object, whatever is asked.
 
     Its only record is the zone's SOA, whose owner is a pointer into the question; how far in
-    depends on the length of the name alone, so there are at most 255 renderings.
+    depends on the length of the name alone, so there are at most 255 renderings. `soa_tail` is
+    what no compression touches of the SOA: serial and timers, 20 octets (RFC 1035 §3.3.13).
     """
 
-    __slots__ = ("_by_offset", "zone")
+    __slots__ = ("_by_offset", "soa_tail", "zone")
 
     def __init__(
         self,
@@ -192,6 +193,7 @@ class ZoneDenial(Answer):
     ) -> None:
         super().__init__(authority=(soa,), aa=True, rcode=rcode, options=options, source=source)
         self.zone = zone
+        self.soa_tail = soa.rdata[-20:]
         self._by_offset: dict[int, Rendered] = {}
 
     def rendered(self, question: Question) -> Rendered:

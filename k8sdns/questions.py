@@ -63,11 +63,15 @@ class Encloser(NamedTuple):
     was asked, holds for the children that are `lacking`. Both hold lower-case labels. In
     `children` a label too many does no harm, and one too few denies what exists; in `lacking` it
     is the other way round.
+
+    Where both follow what they are about, the denial may outlive a change: `maker` says what has
+    become of it.
     """
 
     at: int  # where the encloser begins in `qname`
     children: Container[bytes]
     lacking: Container[bytes] = ()
+    maker: Any = None  # has `denial_now(denial, children, label)`; see KubernetesAuthority
 
 
 class Question:

@@ -106,6 +106,7 @@ class ClusterAuthority(Authority):
         self._is_outdated = True
         self.kinds = self.tree.kinds
         self._is_synced = False
+        self._is_closed = False
         self._unsubscribe = _follow(store, self)
         store.when_synced(self.kinds, self._synced)
 
@@ -117,6 +118,7 @@ class ClusterAuthority(Authority):
 
     def close(self) -> None:
         """Stop following the store; nothing that was said is current any longer."""
+        self._is_closed = True
         self._unsubscribe()
         self._forget_all()
         self._outdate()

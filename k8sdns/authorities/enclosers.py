@@ -6,8 +6,8 @@ their own names. Refuses to know answers, and zones that hold anything besides t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Container, Mapping
+from typing import Any, Final
 
 from k8sdns.authorities.endpoints import is_of_type
 from k8sdns.authorities.schema import POD_TREE, SERVICE_TREE, VERSION
@@ -64,11 +64,23 @@ class Enclosers:
         self._store = store
         self._may_hide = may_hide
 
-    def around(self, services: Mapping[bytes, Service], at: int, qtype: int) -> Encloser:
+    def around(
+        self, services: Mapping[bytes, Service], at: int, qtype: int, maker: Any
+    ) -> Encloser:
         """Return a namespace as the encloser of its Services; it begins at octet `at` of a name."""
-        return Encloser(at, services, () if self._may_hide else Lacking(services, qtype))
+        return Encloser(at, services, () if self._may_hide else Lacking(services, qtype), maker)
 
-    def of(self, question: Question, labels: list[bytes]) -> Encloser | None:
+    def are_still(self, children: Container[bytes], label: bytes) -> bool:
+        """Tell whether `children` are still those of the encloser whose first label this is.
+
+        Those of a namespace are, until it goes or loses its last Service.
+        """
+        store = self._store
+        if children is store.namespace_at or children is _TOP:
+            return True
+        return store.services_in.get(label) is children and label in store.namespace_at
+
+    def of(self, question: Question, labels: list[bytes], maker: Any) -> Encloser | None:
         """Return the encloser of a missing name from its labels left of the zone.
 
         None where the names beside it are not known one by one, as those of pods.
@@ -76,16 +88,16 @@ class Enclosers:
         tree = labels[-1]
         at = question.zone_at
         if tree not in _TOP:
-            return Encloser(at, _TOP)
+            return Encloser(at, _TOP, (), maker)
         if tree not in _TREES or len(labels) < _LABELS_OF_NAMESPACE:
             return None
         namespace = labels[-_LABELS_OF_NAMESPACE]
         at -= len(tree) + 1
         if namespace not in self._store.namespace_at:
-            return Encloser(at, self._store.namespace_at)
+            return Encloser(at, self._store.namespace_at, (), maker)
         if tree == POD_TREE or len(labels) < _LABELS_OF_SERVICE:
             return None
         services = self._store.services_in.get(namespace, {})
         if labels[-_LABELS_OF_SERVICE] in services:
             return None
-        return self.around(services, at - len(namespace) - 1, question.qtype)
+        return self.around(services, at - len(namespace) - 1, question.qtype, maker)

@@ -9,13 +9,13 @@ zone. Everything is made from the store as it is now: there is no time in here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, Unpack
 
 from twisted.internet.defer import Deferred
 
 from k8sdns import names, records
-from k8sdns.answers import Answer, Question
+from k8sdns.answers import Answer, Question, ZoneDenial
 from k8sdns.authorities.backends import Backend, ServiceView, address_octets
 from k8sdns.authorities.clusterauthority import ClusterAuthority, ClusterOptions
 from k8sdns.authorities.enclosers import Enclosers, lacks
@@ -118,15 +118,29 @@ class KubernetesAuthority(ClusterAuthority):
         if made is not None:
             return made
         if zone.holds_objects_alone:
-            question.encloser = self._enclosers.of(question, labels)
+            question.encloser = self._enclosers.of(question, labels, self)
         return self._missing(question, zone)
+
+    def denial_now(
+        self, denial: ZoneDenial, children: Container[bytes], label: bytes
+    ) -> Answer | None:
+        """Return what a denial below an encloser has become; None: find it out anew.
+
+        `children` are what the encloser was said to have, `label` is the first of its own.
+        """
+        zone = self._zones.get(denial.zone)
+        if zone is None or self._is_closed or not self._enclosers.are_still(children, label):
+            return None
+        if self._is_outdated:
+            self._renew()
+        return zone.nxdomain if denial.rcode == records.NXDOMAIN else zone.nodata
 
     def _place(self, question: Question, below: Below, at: int) -> None:
         """Note where a question right below a namespace stands, for whoever denies it."""
         zone = below.zone
         question.zone, question.zone_at = zone.name, at + below.zone_at
         if zone.holds_objects_alone:
-            question.encloser = self._enclosers.around(below.services, at, question.qtype)
+            question.encloser = self._enclosers.around(below.services, at, question.qtype, self)
 
     def _missing(self, question: Question, zone: LiveZone) -> Answer | None:
         """Deny a name, unless that would be a lie: before the first listing nobody can know."""
@@ -280,7 +294,7 @@ class KubernetesAuthority(ClusterAuthority):
         if zone.holds_objects_alone:
             services = self.store.services_in[place.namespace]
             at = question.qname[0] + 1
-            question.encloser = self._enclosers.around(services, at, question.qtype)
+            question.encloser = self._enclosers.around(services, at, question.qtype, self)
         return zone.nodata
 
     def _empty(self, zone: LiveZone) -> Answer:

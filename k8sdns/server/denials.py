@@ -8,17 +8,19 @@ is denied here by one dictionary probe a label. The octets are those of the repl
 of the same length, with the labels that were asked in their place.
 
 A denial holds while its Answer is current (`Answer.is_current`), no longer; there is no time to
-live in here. Refuses to know what exists: the maker of an Answer says so (`Question.encloser`).
+live in here. Changes elsewhere move a zone's serial and nothing else of it: then its maker says
+what has become of the Answer, and the serial is written over. Refuses to know what exists: the
+maker of an Answer says so (`Question.encloser`).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from k8sdns import records
-from k8sdns.answers import Answer, Question
+from k8sdns.answers import Answer, Question, ZoneDenial
 from k8sdns.names import MAX_LABEL_OCTETS
 from k8sdns.server.repeated import MAX_QUERY_OCTETS, Counted, is_plain, is_truncated
 from k8sdns.wire.reader import HEADER_OCTETS
@@ -32,12 +34,13 @@ MAX_LABELS: Final = 10  # of a name, in front of its encloser
 TOLD_A_STEP: Final = 16  # cuts, of some dozen denials each
 
 _FIRST_LABEL: Final = HEADER_OCTETS + 1
+_SERIAL_OCTETS: Final = 4
 
 
 class Denial(Counted):
     """The reply to names of one length: its octets around the question."""
 
-    __slots__ = ("end", "head", "rest")
+    __slots__ = ("end", "head", "rest", "serial_at")
 
     def __init__(
         self, question: Question, answer: Answer, block: ServerBlock, reply: bytes
@@ -46,16 +49,31 @@ class Denial(Counted):
         self.end = HEADER_OCTETS + len(question.wire)
         self.head = reply[2:HEADER_OCTETS]
         self.rest = reply[self.end :]
+        self.serial_at = self.rest.find(answer.soa_tail) if isinstance(answer, ZoneDenial) else -1
+
+    def renew(self, answer: ZoneDenial) -> bool:
+        """Become the reply of `answer`, where only the zone's serial tells the two apart."""
+        before, at = self.answer, self.serial_at
+        if at < 0 or not isinstance(before, ZoneDenial) or before.options != answer.options:
+            return False
+        tail = answer.soa_tail
+        if tail[_SERIAL_OCTETS:] != before.soa_tail[_SERIAL_OCTETS:]:
+            return False
+        end = at + _SERIAL_OCTETS
+        self.rest = self.rest[:at] + tail[:_SERIAL_OCTETS] + self.rest[end:]
+        self.answer = answer
+        return True
 
 
 class Cut:
     """What is below one encloser, as queries with the same end and header ask for it."""
 
-    __slots__ = ("children", "lacking", "nodata", "nxdomain", "sighted")
+    __slots__ = ("children", "lacking", "maker", "nodata", "nxdomain", "sighted")
 
     def __init__(self) -> None:
         self.children: Container[bytes] = ()
         self.lacking: Container[bytes] = ()
+        self.maker: Any = None
         # By where the encloser begins in the query.
         self.nxdomain: dict[int, Denial] = {}
         self.nodata: dict[int, Denial] = {}
@@ -101,7 +119,7 @@ class Denials:
         """Take note of a denial that its maker calls one for all; tell whether it is such a one.
 
         It is kept at its second sighting, or where the one before was given again: where the truth
-        changes faster than it is asked for, keeping is in vain.
+        changes faster than it is asked for, keeping is in vain, unless the denial outlives changes.
         """
         encloser = question.encloser
         if encloser is None:
@@ -115,12 +133,14 @@ class Denials:
         while self._lengths >= MAX_LENGTHS:
             self._drop_oldest()
         cut = self._cut(message[at:], message[2:HEADER_OCTETS])
-        cut.children, cut.lacking = encloser.children, encloser.lacking
+        goes_on = encloser.maker is not None and encloser.children is cut.children
+        cut.children, cut.lacking, cut.maker = encloser[1:]
         kept = cut.nxdomain if answer.rcode == records.NXDOMAIN else cut.nodata
         old = kept.get(at)
         if old is None or not old.count:
             sighting = (at, answer.rcode)
-            if cut.sighted.get(sighting) is not answer:
+            before = cut.sighted.get(sighting)
+            if before is not answer and (before is None or not goes_on):
                 self._lengths += sighting not in cut.sighted
                 cut.sighted[sighting] = answer
                 return True
@@ -185,4 +205,15 @@ def _denial_of(cut: Cut, message: bytes, begin: int, at: int) -> Denial | None:
         denial = cut.nodata.get(at)
     else:
         return None
-    return denial if denial is not None and denial.answer.is_current else None
+    if denial is None or denial.answer.is_current:
+        return denial
+    return _renewed(cut, denial, message, at)
+
+
+def _renewed(cut: Cut, denial: Denial, message: bytes, at: int) -> Denial | None:
+    """Return `denial` as it is after a change; None where that must be found out anew."""
+    if cut.maker is None:
+        return None
+    label = message[at + 1 : at + 1 + message[at]]
+    answer = cut.maker.denial_now(denial.answer, cut.children, label)
+    return denial if answer is not None and denial.renew(answer) else None

@@ -279,15 +279,126 @@ def test_the_same_name_again_and_again_becomes_a_reply_of_its_own() -> None:
     assert query("two.x.svc.cluster.local")[2:] in repeater._replies
 
 
-def test_after_a_change_what_was_of_use_is_learned_at_once() -> None:
+def a_slice(namespace: str, of: str, address: str) -> EndpointSlice:
+    endpoint = Endpoint(address, "", "", "", "")
+    return EndpointSlice(namespace, f"{of}-1", of, "1", PORTS, (endpoint,), None)
+
+
+ELSEWHERE: list[Callable[[Store], None]] = [
+    lambda store: store.upsert(Namespace("z", "1")),
+    lambda store: store.upsert(a_slice("x", "web", "10.1.0.1")),
+    lambda store: store.upsert(service("y", "web", "10.0.0.8")),
+    lambda store: store.upsert(service("x", "more", "10.0.0.9")),
+    lambda store: store.delete("services", "x", "both"),
+    lambda store: store.delete("namespaces", "", "y"),
+]
+
+
+@pytest.mark.parametrize("change", ELSEWHERE)
+def test_a_denial_outlives_changes_elsewhere(change: Callable[[Store], None]) -> None:
+    """The serial moves, and nobody is asked for it."""
     authority, repeater = a_cluster()
-    for _ in range(2):
+    asked = [
+        ("one.x.svc.cluster.local", 1, "two.x.svc.cluster.local"),
+        ("one.nowhere.svc.cluster.local", 1, "two.nowhere.svc.cluster.local"),
+        ("web.x.svc.cluster.local", 28, "web.x.svc.cluster.local"),
+    ]
+    before = [[ask(repeater, query(name, qtype)) for _ in range(3)] for name, qtype, _ in asked]
+    serial = authority.store.serial
+    change(authority.store)
+    count = authority.asked
+    now = [ask(repeater, query(name, qtype)) for _, qtype, name in asked]
+    assert authority.asked == count
+    server = serve(KubernetesAuthority(authority.store, [ZONE]))
+    assert now == [server.respond(query(name, t), CLIENT, LOCAL) for _, t, name in asked]
+    is_new = set(now).isdisjoint(reply for replies in before for reply in replies)
+    assert is_new == (authority.store.serial != serial)  # namespaces do not move it
+
+
+def test_of_what_a_denial_has_become_observers_hear_the_same() -> None:
+    rcodes = []
+
+    @implementer(IRepeatObserver)
+    class Teller:
+        def saw(self, *_args: Any) -> None: ...
+
+        def tally(self, _question: Question, answer: Answer, _size: int) -> Callable[[int], None]:
+            rcodes.append(answer.rcode)
+            return lambda _count: None
+
+    store = a_store()
+    repeater = serve(KubernetesAuthority(store, [ZONE]), Teller()).repeater()
+    for name, qtype in (("web.x.svc.cluster.local", 28), ("one.x.svc.cluster.local", 1)):
+        for _ in range(2):
+            ask(repeater, query(name, qtype))
+        store.upsert(service("y", f"s{qtype}", "10.0.0.8"))
+        for _ in range(2):  # the second makes a reply of its own
+            ask(repeater, query(name, qtype))
+    assert rcodes == [0, 0, 3, 3]
+
+
+def test_a_denial_of_a_copy_ends_with_the_copy() -> None:
+    """What an earlier life left is said to be stale; what was listed is not."""
+    store = Store(lambda: 1000.0)
+    store.recalled_at = 900.0
+    store.recall(Namespace("x", "1"))
+    store.recall(service("x", "web", "10.0.0.1"))
+    repeater = serve(KubernetesAuthority(store, [ZONE])).repeater()
+    asked = [query("web.x.svc.cluster.local", 28, opt=b"\0\0\x29\x04\xd0\0\0\0\0\0\0")] * 3
+    copied = {ask(repeater, message) for message in asked}
+    for kind in ("services", "endpointslices", "namespaces"):
+        store.listed(kind)
+    listed = {ask(repeater, message) for message in asked}
+    assert all(dns.message.from_wire(reply).options for reply in copied)
+    assert not any(dns.message.from_wire(reply).options for reply in listed)
+
+
+def test_a_denial_is_kept_where_everything_changes_all_the_time() -> None:
+    authority, repeater = a_cluster()
+    for number in range(20):
+        authority.store.upsert(a_slice("x", "web", f"10.1.0.{number}"))
+        ask(repeater, query(f"u{number:02}.x.svc.cluster.local"))
+    assert authority.asked == 2
+
+
+ENCLOSERS_LOST: list[tuple[Callable[[Store], None], Callable[[Store], None]]] = [
+    (
+        lambda store: store.delete("namespaces", "", "y"),
+        lambda store: store.upsert(Namespace("y", "1")),
+    ),
+    (
+        lambda store: store.delete("services", "y", "only"),
+        lambda store: store.upsert(service("y", "late", "10.0.0.8")),
+    ),
+]
+
+
+@pytest.mark.parametrize("lose, find", ENCLOSERS_LOST, ids=["the namespace", "its last Service"])
+def test_a_denial_ends_with_its_encloser(
+    lose: Callable[[Store], None], find: Callable[[Store], None]
+) -> None:
+    authority, repeater = a_cluster()
+    store = authority.store
+    store.upsert(service("y", "only", "10.0.0.7"))
+    asked = [("abc.y.svc.cluster.local", 1), ("late.y.svc.cluster.local", 1)]
+    asked += [("only.y.svc.cluster.local", 28)]
+    for change in (lambda _: None, lose, find):
+        change(store)
+        server = serve(KubernetesAuthority(store, [ZONE]))
+        for name, qtype in asked * 3:
+            message = query(name, qtype)
+            assert ask(repeater, message) == server.respond(message, CLIENT, LOCAL)
+
+
+def test_an_authority_that_was_closed_renews_no_denial() -> None:
+    """It hears of changes no longer."""
+    authority, repeater = a_cluster()
+    for _ in range(3):
         ask(repeater, query("one.x.svc.cluster.local"))
-    for name, asked_before in (("two", 2), ("six", 3), ("ten", 3)):
-        if name == "six":
-            authority.store.upsert(Namespace("z", "1"))
-        ask(repeater, query(f"{name}.x.svc.cluster.local"))
-        assert authority.asked == asked_before
+    authority.close()
+    before = authority.asked
+    ask(repeater, query("two.x.svc.cluster.local"))
+    assert authority.asked == before + 1
 
 
 def test_a_flood_of_types_and_headers_costs_a_bounded_memory() -> None:
@@ -326,18 +437,7 @@ changes = st.one_of(
         lambda it: ("delete", ("services", *it))
     ),
     st.tuples(st.sampled_from(NAMESPACES), st.sampled_from(SERVICES)).map(
-        lambda it: (
-            "upsert",
-            EndpointSlice(
-                it[0],
-                f"{it[1]}-1",
-                it[1],
-                "1",
-                PORTS,
-                (Endpoint("10.1.0.1", "", "", "", ""),),
-                None,
-            ),
-        )
+        lambda it: ("upsert", a_slice(*it, "10.1.0.1"))
     ),
     st.sampled_from(NAMESPACES).map(lambda name: ("upsert", Namespace(name, "1"))),
     st.sampled_from(NAMESPACES).map(lambda name: ("delete", ("namespaces", "", name))),
