@@ -86,6 +86,8 @@ class Authority:
         is_ca: bool = False,
     ) -> x509.Certificate:
         now = datetime.now(UTC)
+        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -95,6 +97,9 @@ class Authority:
             .not_valid_before(now - _ONE_DAY)
             .not_valid_after(now + 365 * _ONE_DAY)
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+            .add_extension(identifier, critical=False)
+            .add_extension(issuer, critical=False)  # strict clients want it (Python 3.13)
+            .add_extension(_usage(is_ca=is_ca), critical=True)
         )
         if names:
             found = [_alternative(name) for name in names]
@@ -104,6 +109,21 @@ class Authority:
 
 def _select_http_1(_: SSL.Connection, offered: list[bytes]) -> Any:
     return b"http/1.1" if b"http/1.1" in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+
+
+def _usage(*, is_ca: bool) -> x509.KeyUsage:
+    """Return what a key is for: signing certificates, or handshakes (RFC 5280 §4.2.1.3)."""
+    return x509.KeyUsage(
+        digital_signature=not is_ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=is_ca,
+        crl_sign=is_ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _alternative(name: str) -> x509.GeneralName:
