@@ -12,8 +12,10 @@ from pathlib import Path
 
 from results import Results
 
-COLOURS = ("#9a9a9a", "#e0813a", "#5a9e5a", "#3b6ea5", "#8fb3d9", "#c9b03f", "#c8c8c8")
-WIDTH, LEFT, BAR, GAP, TOP = 760, 240, 13, 10, 58
+COLOURS = (
+    "#9a9a9a", "#e0813a", "#5a9e5a", "#3b6ea5", "#8fb3d9", "#c9b03f", "#c8c8c8", "#f0b98d",
+)  # fmt: skip
+WIDTH, LEFT, BAR, GAP, TOP = 900, 240, 13, 10, 58
 Groups = Mapping[str, Mapping[str, float]]
 
 

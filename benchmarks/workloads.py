@@ -27,7 +27,7 @@ class Workload(NamedTuple):
         """Tell whether a server can be asked so at all."""
         if server.name == "bare loop":
             return self.mode == "udp"
-        if server.name == "bare relay":
+        if server.name in ("bare relay", "unbound forwarding"):
             return self.is_outside
         if self.mode == "dot":
             return server.tls_port is not None
