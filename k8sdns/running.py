@@ -9,6 +9,7 @@ Refuses to know Corefiles and directives.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -176,9 +177,8 @@ class Running:
             self._asked_before += server.asked
         self._retiring.append(old)
         for server, _factory in old.servers.values():
-            for _ in server.telling_observers():
+            for _ in chain(server.telling_observers(), server.forgetting_replies()):
                 await self._a_turn()
-            server.forget_replies()
         end = self._reactor.seconds() + RETIRE_SECONDS
         while old.waiting and self._reactor.seconds() < end:
             await deferLater(self._reactor, 0.05, lambda: None)

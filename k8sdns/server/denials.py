@@ -189,6 +189,13 @@ class Denials:
             if number % TOLD_A_STEP == 0:
                 yield
 
+    def forgetting(self) -> Iterator[None]:
+        """Drop everything, step by step."""
+        while self._cuts:
+            for _ in range(min(TOLD_A_STEP, len(self._cuts))):
+                self._drop_oldest()
+            yield
+
     @property
     def served(self) -> int:
         """How many queries were denied here."""

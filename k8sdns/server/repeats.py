@@ -9,7 +9,7 @@ the Answer ends that in the moment in which the truth changes. Refuses to know n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from k8sdns.answers import Answer, Question, Rendered
@@ -28,6 +28,7 @@ Reply: TypeAlias = "bytes | None"
 MAX_REPLIES: Final = 16_384
 MAX_SIGHTINGS: Final = 8_192  # queries that were seen once, before all of them are forgotten
 TOLD_A_STEP: Final = 256  # about a fifth of a millisecond
+FORGOTTEN_A_STEP: Final = 256
 MAX_REPLY_OCTETS: Final = 4_096  # streams may have longer ones
 MAX_RING_OCTETS: Final = 4_096  # of the addresses of one reply, twice over
 
@@ -195,13 +196,18 @@ class Repeater:
                 yield
         yield from self._denials.telling()
 
-    def forget(self) -> None:
-        """Drop what is remembered, of which the observers have been told: the server is over.
+    def forgetting(self) -> Iterator[None]:
+        """Drop step by step what the observers have been told of: the server is over.
 
         Its objects hold one another, and the collector comes by only after many reloads.
         """
-        self._replies.clear()
+        replies = self._replies
+        while replies:
+            for query in list(islice(replies, FORGOTTEN_A_STEP)):
+                del replies[query]
+            yield
         self._seen_once.clear()
+        yield from self._denials.forgetting()
 
     @property
     def served(self) -> int:

@@ -111,10 +111,10 @@ class Server(DNSServerFactory):
         for repeater in self._repeaters:
             yield from repeater.telling()
 
-    def forget_replies(self) -> None:
-        """Remember no reply any longer; for a server that another one has taken the place of."""
+    def forgetting_replies(self) -> Iterator[None]:
+        """Drop all replies step by step; for a server that another one has taken the place of."""
         for repeater in self._repeaters:
-            repeater.forget()
+            yield from repeater.forgetting()
 
     def succeed(self, old: Server) -> None:
         """Go on with the connections of the server that answered here before."""

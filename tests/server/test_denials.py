@@ -401,6 +401,18 @@ def test_an_authority_that_was_closed_renews_no_denial() -> None:
     assert authority.asked == before + 1
 
 
+def test_a_server_that_is_over_forgets_its_denials() -> None:
+    authority = Watched(a_store(), [ZONE])
+    server = serve(authority)
+    repeater = server.repeater()
+    for _ in range(2):
+        ask(repeater, query("one.x.svc.cluster.local"))
+    list(server.forgetting_replies())
+    ask(repeater, query("two.x.svc.cluster.local"))
+    assert authority.asked == 3
+    assert repeater.served == 0
+
+
 def test_a_flood_of_types_and_headers_costs_a_bounded_memory() -> None:
     authority, repeater = a_cluster()
     for qtype in range(300, 300 + MAX_CUTS + 50):

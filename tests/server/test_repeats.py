@@ -27,7 +27,7 @@ from k8sdns.interfaces import (
 )
 from k8sdns.metrics import PANICS, Metrics
 from k8sdns.server.block import ServerBlock
-from k8sdns.server.repeats import MAX_REPLIES, MAX_SIGHTINGS, Repeater
+from k8sdns.server.repeats import FORGOTTEN_A_STEP, MAX_REPLIES, MAX_SIGHTINGS, Repeater
 from k8sdns.server.router import Route, Router
 from k8sdns.server.server import Server
 
@@ -88,9 +88,19 @@ def test_a_server_that_is_over_remembers_nothing_and_goes_on_answering() -> None
     for _ in range(3):
         ask(repeater)
     assert authority.asked == 2
-    server.forget_replies()
+    list(server.forgetting_replies())
     ask(repeater)
     assert authority.asked == 3
+
+
+def test_much_that_is_remembered_is_forgotten_step_by_step() -> None:
+    server = serve(Counting())
+    repeater = server.repeater()
+    for number in range(3 * FORGOTTEN_A_STEP):
+        for _ in range(2):
+            ask(repeater, f"n{number}.example.org")
+    left = [len(repeater._replies) for _ in server.forgetting_replies()]
+    assert left == [2 * FORGOTTEN_A_STEP, FORGOTTEN_A_STEP, 0]
 
 
 def test_an_answer_that_is_no_longer_current_is_asked_anew() -> None:
