@@ -5,11 +5,12 @@ This is a guided tour: how a query lives, how a server comes to be, and what to 
 The life of a query
 ===================
 
-A datagram arrives. `server/datagram.py` drains its socket, up to 128 datagrams a wake-up, and hands
-each to the socket's `Repeater` in `server/repeats.py`. If the same octets, but for the id, were
-answered before and that Answer is still *current*, the reply is given again; nothing below
-happens. Else, and for every message of a stream (`server/stream.py`), comes `Server.respond` in
-`server/server.py`:
+A datagram arrives (`turns.py` is the reactor's loop). `server/datagram.py` drains its socket, for
+at most 3 ms a wake-up, and hands each to the socket's `Repeater` in `server/repeats.py`. If the
+same octets, but for the id, were answered before and that Answer is still *current*, the reply is
+given again; if the name is below one that is known to be missing, it is denied
+(`server/denials.py`). Nothing below happens then. Else, for a name of others once the socket was
+read (`server/late.py`), comes `Server.begin` in `server/server.py`:
 
 - `wire/reader.py` reads the octets, strictly, into a `Question`. What is not exactly one
   well-formed query is rejected here (FORMERR, NOTIMP, BADVERS) or dropped.
