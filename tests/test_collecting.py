@@ -56,3 +56,15 @@ def test_what_is_read_has_the_young_collected_now_and_then():
     assert alive() == 1
     gatherings.read(collecting.READ_BETWEEN // 4)
     assert alive() == 0
+
+
+def test_what_survived_that_once_is_collected_the_next_time():
+    gc.set_threshold(0)
+    gatherings = collecting.Gatherings()
+    node = Node()
+    gatherings.read(collecting.READ_BETWEEN)
+    del node
+    gc.collect(0)
+    assert alive() == 1
+    gatherings.read(collecting.READ_BETWEEN)
+    assert alive() == 0
