@@ -20,7 +20,7 @@ from twisted.internet.task import Cooperator, LoopingCall
 from twisted.logger import Logger, globalLogBeginner
 
 import k8sdns
-from k8sdns import assemble, directives, logs, turns
+from k8sdns import assemble, directives, logs
 from k8sdns.cluster.fed import Fed, FeedFactory
 from k8sdns.cluster.feeding import Feeding, TakerFactory
 from k8sdns.collecting import Collector
@@ -31,7 +31,7 @@ from k8sdns.plan import Plan
 from k8sdns.running import Generation, Running
 from k8sdns.server.carried import Share
 from k8sdns.server.draft import FEEDER, Context
-from k8sdns.service import global_reactor, use_monotonic_clock
+from k8sdns.service import global_reactor, own_reactor
 from k8sdns.workers.control import (
     Abort,
     Beat,
@@ -239,8 +239,7 @@ def main(role: str, channel: socket.socket) -> None:
     """Run the process until its parent ends it, or ends."""
     _ignore_signals()
     reactor = global_reactor()
-    use_monotonic_clock(reactor)
-    turns.shorten(reactor)
+    own_reactor(reactor)
     if not logs.is_in_use():  # else the parent, whose fork this is, has begun it
         globalLogBeginner.beginLoggingTo([logs.observer()], redirectStandardIO=False)
     logs.observer().lines.write = partial(logs.write_whole_lines, 1)

@@ -285,11 +285,16 @@ def global_reactor() -> Any:
 
 
 def _own_process(reactor: Any) -> None:
-    use_monotonic_clock(reactor)
-    turns.shorten(reactor)
+    own_reactor(reactor)
     sys.excepthook = short_excepthook
     # twistd ends by the signal that it was sent, and no exit function is called then.
     reactor.addSystemEventTrigger("after", "shutdown", logs.flush)
+
+
+def own_reactor(reactor: Any) -> None:
+    """Give the reactor of a process that is all ours our clock and our turns."""
+    use_monotonic_clock(reactor)
+    turns.shorten(reactor)
 
 
 def use_monotonic_clock(reactor: Any) -> None:
