@@ -18,7 +18,7 @@ Key: TypeAlias = tuple[bytes, int]
 
 MAX_ANSWERS: Final = 32768
 FORGOTTEN_AT_ONCE: Final = 64
-"""To forget a whole table took 16 ms, in which nobody was answered."""
+"""To forget a whole table took over 20 ms, in which nobody was answered."""
 
 
 class Memo:
@@ -58,14 +58,15 @@ class Memo:
         What is in use is back with the next question; and the common case, a table that is never
         full, pays for no order of age.
         """
-        for namespace, services in self._by_namespace.items():
-            for service, keys in services.items():
-                self._forget(keys[:FORGOTTEN_AT_ONCE])
-                del keys[:FORGOTTEN_AT_ONCE]
-                if not keys:
-                    self._drop(namespace, service)
-                return
-        self._forget_oldest_loose()
+        if not self._by_namespace:
+            self._forget_oldest_loose()
+            return
+        namespace, services = next(iter(self._by_namespace.items()))
+        service, keys = next(iter(services.items()))
+        self._forget(keys[:FORGOTTEN_AT_ONCE])
+        del keys[:FORGOTTEN_AT_ONCE]
+        if not keys:
+            self._drop(namespace, service)
 
     def _drop(self, namespace: str, service: str) -> None:
         services = self._by_namespace[namespace]

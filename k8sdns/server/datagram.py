@@ -42,8 +42,8 @@ that half its capacity is asked of loses none meanwhile.
 ALONE = 16
 """Wake-ups that take one datagram each, after one that found a single one.
 
-To look for a second that is not there costs a system call and an exception, half of what a wake-up
-costs in all. Whatever is there makes the socket readable still.
+To look for a second that is not there costs a system call and an exception. Whatever is there makes
+the socket readable still.
 """
 MAX_QUERY_OCTETS = 4096  # longer ones are cut by the kernel and then FORMERR
 _CONTROL_OCTETS = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(12)

@@ -140,8 +140,9 @@ class Denials:
         if old is None or not old.count:
             sighting = (at, answer.rcode)
             before = cut.sighted.get(sighting)
-            if before is not answer and (before is None or not goes_on):
-                self._lengths += sighting not in cut.sighted
+            is_second = before is answer or (before is not None and goes_on)
+            if not is_second:
+                self._lengths += before is None
                 cut.sighted[sighting] = answer
                 return True
         if old is not None:
