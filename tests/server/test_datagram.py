@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,6 +31,20 @@ class Reactor:
     def addReader(self, _reader: object) -> None: ...
 
 
+@contextlib.contextmanager
+def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A bound socket, and a client's that is connected to it."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        sock.bind(("127.0.0.1", 0))
+        sock.setblocking(False)
+        client.settimeout(5)
+        client.connect(sock.getsockname())
+        yield sock, client
+
+
 def respond(message: bytes, _address: Any, _local: Any) -> bytes:
     if message == b"bad":
         raise ValueError("a bug")
@@ -38,14 +54,7 @@ def respond(message: bytes, _address: Any, _local: Any) -> bytes:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_bug_costs_one_query_and_not_the_port(kind: Any) -> None:
     """What leaves doRead makes the reactor close the socket, for everybody and for good."""
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
-    ):
-        sock.bind(("127.0.0.1", 0))
-        sock.setblocking(False)
-        client.settimeout(5)
-        client.connect(sock.getsockname())
+    with sockets() as (sock, client):
         port = kind(sock, respond, Reactor())
         client.send(b"bad")
         client.send(b"good")
@@ -69,13 +78,7 @@ def test_a_wake_up_answers_what_fits_into_its_share(
         now[0] += seconds_a_query
 
     monkeypatch.setattr(datagram, "monotonic", lambda: now[0])
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
-    ):
-        sock.bind(("127.0.0.1", 0))
-        sock.setblocking(False)
-        client.connect(sock.getsockname())
+    with sockets() as (sock, client):
         for _ in range(4 * BATCH):
             client.send(b"query")
         kind(sock, slowly, Reactor()).doRead()
@@ -146,13 +149,7 @@ def test_where_queries_come_one_by_one_nobody_looks_for_a_second(kind: Any) -> N
     def respond(message: bytes, _address: Any, _local: Any) -> None:
         answered.append(message)
 
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
-    ):
-        sock.bind(("127.0.0.1", 0))
-        sock.setblocking(False)
-        client.connect(sock.getsockname())
+    with sockets() as (sock, client):
         port = kind(sock, respond, Reactor())
 
         def taken(sent: int) -> int:

@@ -279,6 +279,28 @@ def test_the_same_name_again_and_again_becomes_a_reply_of_its_own() -> None:
     assert query("two.x.svc.cluster.local")[2:] in repeater._replies
 
 
+class WithoutMaker(Watched):
+    """Does not say what becomes of its denials."""
+
+    def answer(self, question: Question) -> Any:
+        answer = super().answer(question)
+        if question.encloser is not None:
+            question.encloser = question.encloser._replace(maker=None)
+        return answer
+
+
+def test_after_a_change_what_was_of_use_is_learned_at_once() -> None:
+    authority = WithoutMaker(a_store(), [ZONE])
+    repeater = serve(authority).repeater()
+    for _ in range(2):
+        ask(repeater, query("one.x.svc.cluster.local"))
+    for name, asked_before in (("two", 2), ("six", 3), ("ten", 3)):
+        if name == "six":
+            authority.store.upsert(Namespace("z", "1"))
+        ask(repeater, query(f"{name}.x.svc.cluster.local"))
+        assert authority.asked == asked_before
+
+
 def a_slice(namespace: str, of: str, address: str) -> EndpointSlice:
     endpoint = Endpoint(address, "", "", "", "")
     return EndpointSlice(namespace, f"{of}-1", of, "1", PORTS, (endpoint,), None)
